@@ -1,0 +1,1 @@
+//! Talks to the outside (Kubernetes, etcd, hosts, disks) and reports in domain types.

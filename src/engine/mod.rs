@@ -1,0 +1,1 @@
+//! Carries out a plan: steps, gates, lock, journal, drain. No screen, no terminal.

@@ -1,0 +1,2 @@
+//! The `pitstop` command.
+fn main() {}

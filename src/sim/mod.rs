@@ -1,0 +1,1 @@
+//! The simulated cluster: an honest peer that speaks the real protocols and shares no rule with the product.
