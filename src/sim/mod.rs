@@ -1,1 +1,4 @@
 //! The simulated cluster: an honest peer that speaks the real protocols and shares no rule with the product.
+
+pub mod machine;
+pub mod pace;
