@@ -1,1 +1,22 @@
 //! What is true: rows and rules. Pure: no I/O, no clock, no async, no terminal.
+//!
+//! Everything here is plain data that backend tasks fill, the engine judges and the console draws. Texts in rows
+//! have passed [`text::clean`] at the backend's border.
+
+pub mod budget;
+pub mod config;
+pub mod drain;
+pub mod etcd;
+pub mod feed;
+pub mod gate;
+pub mod guard;
+pub mod ids;
+pub mod log;
+pub mod node;
+pub mod plan;
+pub mod pod;
+pub mod report;
+pub mod run;
+pub mod selector;
+pub mod text;
+pub mod time;

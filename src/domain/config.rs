@@ -1,0 +1,58 @@
+//! Choices that rules need, as plain data (the file that they are read from is not this room's matter).
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Which contexts are protected, and whether anything may be changed at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Nothing may be changed.
+    pub read_only: bool,
+    /// Globs of context names that need the context's name typed.
+    pub protected: Vec<String>,
+    /// The context in use.
+    pub context: String,
+}
+
+impl Policy {
+    /// Whether the context in use is protected.
+    pub fn is_protected(&self) -> bool {
+        self.protected.iter().any(|glob| super::text::matches_glob(glob, &self.context))
+    }
+}
+
+/// How kubectl's drain flags are set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainOptions {
+    /// Leave DaemonSet pods where they are (`--ignore-daemonsets`).
+    pub ignore_daemonsets: bool,
+    /// Move pods whose `emptyDir` data is lost (`--delete-emptydir-data`).
+    pub delete_emptydir_data: bool,
+    /// Move pods that nothing will create again (`--force`).
+    pub force: bool,
+    /// Grace in seconds instead of the pod's own (`--grace-period`; -1 = own).
+    pub grace_period: i64,
+    /// One deadline over the whole drain of a node (`--timeout`; zero = none).
+    pub timeout: Duration,
+    /// Only pods that match (`--pod-selector`, as typed).
+    pub pod_selector: String,
+    /// DELETE instead of eviction (`--disable-eviction`): budgets are bypassed.
+    pub disable_eviction: bool,
+    /// Do not wait for pods deleted longer ago than this (`--skip-wait-for-delete-timeout`; zero = wait for all).
+    pub skip_wait_for_delete: Duration,
+}
+
+impl Default for DrainOptions {
+    fn default() -> Self {
+        Self {
+            ignore_daemonsets: true,
+            delete_emptydir_data: false,
+            force: false,
+            grace_period: -1,
+            timeout: Duration::ZERO,
+            pod_selector: String::new(),
+            disable_eviction: false,
+            skip_wait_for_delete: Duration::ZERO,
+        }
+    }
+}

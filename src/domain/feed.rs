@@ -1,0 +1,78 @@
+//! How rows reach the tables: changes, and how alive each source is.
+
+use super::report::Report;
+use super::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Something that is kept in a table by key.
+pub trait Row {
+    /// What identifies the row.
+    type Key: Ord + Clone;
+    /// The row's identity.
+    fn key(&self) -> Self::Key;
+}
+
+/// A change of a table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delta<R> {
+    /// The whole table anew (the end of a list): rows that are missing are gone.
+    Reset(Vec<R>),
+    /// A row is new or changed.
+    Upsert(R),
+    /// The row is gone (the last state that was seen).
+    Remove(R),
+}
+
+/// Rows by key.
+pub type Table<R> = BTreeMap<<R as Row>::Key, R>;
+
+/// Applies one change.
+pub fn apply<R: Row>(table: &mut Table<R>, delta: Delta<R>) {
+    match delta {
+        Delta::Reset(rows) => *table = rows.into_iter().map(|row| (row.key(), row)).collect(),
+        Delta::Upsert(row) => {
+            table.insert(row.key(), row);
+        }
+        Delta::Remove(row) => {
+            table.remove(&row.key());
+        }
+    }
+}
+
+/// Where knowledge comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// The Kubernetes API.
+    Api,
+    /// The etcd members.
+    Etcd,
+    /// The hosts, over SSH.
+    Ssh,
+}
+
+/// What is known of a source. The age of the last answer is computed against the model's own time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Liveness {
+    /// Not configured or not usable here, and why.
+    Absent(String),
+    /// No answer yet.
+    Connecting,
+    /// Answered at that time.
+    Live(Stamp),
+    /// Stopped answering: since when the last answer is known (if ever), and what is wrong.
+    Failing {
+        /// The last answer.
+        last: Option<Stamp>,
+        /// What is wrong.
+        report: Report,
+    },
+}
+
+/// How old an answer may be before it is drawn as delayed.
+pub const DELAYED_AFTER: std::time::Duration = std::time::Duration::from_secs(15);
+/// How old an answer may be before it is drawn as lost.
+pub const LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(30);

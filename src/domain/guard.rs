@@ -1,0 +1,228 @@
+//! The confirmation ladder, and the permit that only it gives.
+//!
+//! Everything that changes a cluster or a host takes a [`Permit`]; the only way to one is [`grant`], which asks the
+//! policy again. So no code path can forget to ask.
+
+use super::config::{DrainOptions, Policy};
+use super::etcd::EtcdView;
+use super::feed::Table;
+use super::ids::NodeName;
+use super::node::NodeRow;
+use super::plan::Kind;
+use super::report::{FailureKind, Report};
+use serde::{Deserialize, Serialize};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What.
+    pub kind: Kind,
+    /// On which nodes; empty for a snapshot.
+    pub nodes: Vec<NodeName>,
+    /// How pods are moved, when they are.
+    pub drain: DrainOptions,
+    /// Something is known to block (a budget, a refused pod): raises the ladder for a drain.
+    pub blocked: bool,
+}
+
+/// How much assent is needed; a later rung includes the earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rung {
+    /// The key `y`.
+    Key,
+    /// The node's name, typed.
+    TypeName(String),
+    /// The context's name, typed.
+    TypeContext(String),
+}
+
+/// What was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Assent {
+    /// The key `y` in an armed dialog.
+    Key,
+    /// A text, typed to the letter.
+    Typed(String),
+    /// `--yes` on the command line; with the context when `--context` was given by hand.
+    Flag {
+        /// The value of an explicit `--context`.
+        context: Option<String>,
+    },
+}
+
+/// What is known when the question is asked.
+#[derive(Debug, Clone, Copy)]
+pub struct World<'a> {
+    /// The nodes, or `None` while they are not known.
+    pub nodes: Option<&'a Table<NodeRow>>,
+    /// The etcd view.
+    pub etcd: Option<&'a EtcdView>,
+    /// Who else holds the maintenance lock, in words.
+    pub lock: Option<&'a str>,
+}
+
+/// A single change, to be held against a permit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Patch `spec.unschedulable` to true, with the note.
+    Cordon(&'a NodeName),
+    /// Patch it back.
+    Uncordon(&'a NodeName),
+    /// Evict or delete a pod of this node.
+    Evict(&'a NodeName),
+    /// Ask the host of this node to reboot.
+    Reboot(&'a NodeName),
+    /// Move the etcd leadership away from the member on this node.
+    MoveLeader(&'a NodeName),
+    /// Read a snapshot from etcd and write it to a file.
+    Snapshot,
+    /// Take, renew or give back the maintenance lease.
+    Lock,
+}
+
+/// Leave to change something: which kind of run, on which nodes. Cannot be made outside this file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Permit {
+    kind: Kind,
+    nodes: Vec<NodeName>,
+    by: Assent,
+}
+
+impl Permit {
+    /// Whether the permit covers a change.
+    pub fn covers(&self, change: &Change<'_>) -> bool {
+        let on = |node: &NodeName| self.nodes.contains(node);
+        match change {
+            Change::Cordon(node) => {
+                matches!(self.kind, Kind::Cordon | Kind::Drain | Kind::Reboot) && on(node)
+            }
+            // every run that may cordon may also undo its cordon
+            Change::Uncordon(node) => self.kind != Kind::Snapshot && on(node),
+            Change::Evict(node) => matches!(self.kind, Kind::Drain | Kind::Reboot) && on(node),
+            Change::Reboot(node) | Change::MoveLeader(node) => self.kind == Kind::Reboot && on(node),
+            Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot),
+            Change::Lock => self.kind != Kind::Snapshot,
+        }
+    }
+
+    /// The same as a check: an error that names the change.
+    pub fn check(&self, change: &Change<'_>) -> Result<(), Report> {
+        if self.covers(change) {
+            return Ok(());
+        }
+        Err(Report::new(
+            FailureKind::Denied,
+            format!("no permit for {change:?}: it covers {} of {:?}", self.kind, self.nodes),
+        ))
+    }
+
+    /// What it was given for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How it was confirmed.
+    pub fn assent(&self) -> &Assent {
+        &self.by
+    }
+}
+
+/// The rung that a request needs, or why it is denied.
+pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Rung, Report> {
+    if policy.read_only && request.kind != Kind::Snapshot {
+        return Err(Report::new(
+            FailureKind::Denied,
+            format!("{} is denied: this console is read-only", request.kind),
+        )
+        .hint("start pitstop without --read-only"));
+    }
+    if request.kind == Kind::Reboot {
+        for node in &request.nodes {
+            deny_unsafe_reboot(node, world)?;
+        }
+    }
+    if let (Some(holder), Kind::Drain | Kind::Reboot) = (world.lock, request.kind) {
+        return Err(Report::new(FailureKind::Denied, format!("the maintenance lock is held: {holder}"))
+            .hint("wait for that run to end, or let its holder end it"));
+    }
+    if policy.is_protected() && request.kind != Kind::Snapshot {
+        return Ok(Rung::TypeContext(policy.context.clone()));
+    }
+    Ok(rung(request, world))
+}
+
+fn rung(request: &Request, world: World<'_>) -> Rung {
+    let Some(first) = request.nodes.first() else { return Rung::Key };
+    let typed = Rung::TypeName(first.0.clone());
+    let is_plain_worker = |node: &NodeName| {
+        world
+            .nodes
+            .and_then(|nodes| nodes.get(node))
+            .is_some_and(|row| !row.is_control_plane() && !row.is_labelled_etcd())
+            && world.etcd.is_none_or(|etcd| etcd.on_node(node).is_none())
+    };
+    let forced = request.drain.force
+        || request.drain.delete_emptydir_data
+        || request.drain.disable_eviction
+        || request.drain.grace_period == 0;
+    match request.kind {
+        Kind::Snapshot => Rung::Key,
+        Kind::Reboot => typed,
+        // "anything on a control-plane or etcd node", and unknown nodes count as such
+        _ if !request.nodes.iter().all(is_plain_worker) => typed,
+        Kind::Drain if forced || request.blocked => typed,
+        Kind::Cordon | Kind::Uncordon | Kind::Drain => Rung::Key,
+    }
+}
+
+/// A reboot is denied when it would break quorum, or while another control-plane node is away.
+fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
+    let denied = |message: String| Err(Report::new(FailureKind::Denied, message));
+    if let Some(etcd) = world.etcd
+        && let (Some(member), Some(quorum)) = (etcd.on_node(node), etcd.quorum())
+        && !quorum.may_lose(!member.learner, member.health.is_healthy())
+    {
+        let left = quorum.healthy - usize::from(!member.learner && member.health.is_healthy());
+        return denied(format!(
+            "rebooting {node} is denied: {} of {} etcd voters are healthy; without {node} {left} would be left, below the quorum of {}",
+            quorum.healthy,
+            quorum.voters,
+            quorum.needed()
+        ));
+    }
+    let Some(nodes) = world.nodes else { return Ok(()) };
+    let target_is_control_plane = nodes.get(node).is_none_or(NodeRow::is_control_plane);
+    if target_is_control_plane
+        && let Some(away) =
+            nodes.values().find(|row| row.name != *node && row.is_control_plane() && !row.is_ready())
+    {
+        return denied(format!(
+            "rebooting {node} is denied: another control-plane node, {}, is away (not Ready)",
+            away.name
+        ));
+    }
+    Ok(())
+}
+
+/// Gives the permit when what was given is enough for what is demanded now.
+pub fn grant(policy: &Policy, request: &Request, world: World<'_>, given: Assent) -> Result<Permit, Report> {
+    let rung = demand(policy, request, world)?;
+    let enough = match (&rung, &given) {
+        (Rung::Key, _) => true,
+        (Rung::TypeName(want) | Rung::TypeContext(want), Assent::Typed(text)) => want == text,
+        (Rung::TypeName(_), Assent::Flag { .. }) => true,
+        (Rung::TypeContext(want), Assent::Flag { context }) => context.as_ref() == Some(want),
+        (_, Assent::Key) => false,
+    };
+    if enough {
+        return Ok(Permit { kind: request.kind, nodes: request.nodes.clone(), by: given });
+    }
+    let report = Report::new(FailureKind::Denied, format!("{} was not confirmed", request.kind));
+    Err(match rung {
+        Rung::TypeContext(context) => report.hint(format!("context {context} is protected: give --context {context} by hand beside --yes, or type it in the console")),
+        Rung::TypeName(name) => report.hint(format!("type {name}")),
+        Rung::Key => report,
+    })
+}

@@ -1,0 +1,148 @@
+//! Plans: what a run will do, as a list of typed steps, before anything is touched.
+
+use super::ids::NodeName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::time::Duration;
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Take a node out of scheduling.
+    Cordon,
+    /// Put a node back into scheduling.
+    Uncordon,
+    /// Cordon and move the pods away.
+    Drain,
+    /// The whole way of a reboot.
+    Reboot,
+    /// Take, verify and store an etcd snapshot.
+    Snapshot,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cordon => "cordon",
+            Self::Uncordon => "uncordon",
+            Self::Drain => "drain",
+            Self::Reboot => "reboot",
+            Self::Snapshot => "snapshot",
+        })
+    }
+}
+
+/// A step by its kind; the order here is the order of the reboot run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// Read every gate once, before anything is touched.
+    Preflight,
+    /// Take the maintenance lease.
+    Lock,
+    /// Take, verify and store an etcd snapshot off the node.
+    Backup,
+    /// Predict which pods move, stay or block.
+    Predict,
+    /// Make the node unschedulable and note who did it.
+    Cordon,
+    /// Move the etcd leadership to another member.
+    MoveLeader,
+    /// Evict the node's pods and wait until they are gone.
+    Drain,
+    /// Only DaemonSet and mirror pods left, volumes detached.
+    Residual,
+    /// Read every gate again, fresh.
+    Recheck,
+    /// Ask the host to reboot.
+    Reboot,
+    /// Wait until the host is down (or its boot id has changed already).
+    Down,
+    /// Wait until the boot id has changed and the node is Ready.
+    Back,
+    /// Gates of the return, twice, at least 10 s apart.
+    Verify,
+    /// Make the node schedulable, only if we cordoned it.
+    Uncordon,
+    /// Let things settle, then look once more.
+    Settle,
+    /// Give the maintenance lease back.
+    Unlock,
+}
+
+impl StepKind {
+    /// Whether the step changes the cluster, a host or a file; the others only read.
+    pub fn changes(self) -> bool {
+        matches!(
+            self,
+            Self::Lock
+                | Self::Backup
+                | Self::Cordon
+                | Self::MoveLeader
+                | Self::Drain
+                | Self::Reboot
+                | Self::Uncordon
+                | Self::Unlock
+        )
+    }
+
+    /// Whether it goes on from the step before it without a confirmation of its own (waiting for what was asked for).
+    pub fn follows(self) -> bool {
+        matches!(self, Self::Down | Self::Back)
+    }
+
+    /// Short name, as shown in the run pane.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Lock => "lock",
+            Self::Backup => "backup",
+            Self::Predict => "predict evictions",
+            Self::Cordon => "cordon",
+            Self::MoveLeader => "move etcd leader",
+            Self::Drain => "drain",
+            Self::Residual => "residual check",
+            Self::Recheck => "read gates again",
+            Self::Reboot => "reboot",
+            Self::Down => "expect down",
+            Self::Back => "boot id and Ready",
+            Self::Verify => "gates twice",
+            Self::Uncordon => "uncordon",
+            Self::Settle => "settle",
+            Self::Unlock => "unlock",
+        }
+    }
+}
+
+/// One step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Kind.
+    pub kind: StepKind,
+    /// What it will do, in words.
+    pub what: String,
+    /// The equivalent command a person could type.
+    pub command: String,
+    /// Names of the gates that it reads.
+    pub gates: Vec<String>,
+    /// Its deadline.
+    pub timeout: Duration,
+    /// Whether `K` may skip it.
+    pub may_skip: bool,
+    /// How it is undone; `None` = nothing to undo.
+    pub undo: Option<String>,
+    /// What it does not check yet, in words: shown, so that nobody relies on it.
+    pub unchecked: Vec<String>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Kind of the run.
+    pub kind: Kind,
+    /// The nodes, in order; empty for a snapshot.
+    pub nodes: Vec<NodeName>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}

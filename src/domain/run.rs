@@ -1,0 +1,311 @@
+//! A run as it goes: its events, and the view that they add up to (console, command line and report share it).
+
+use super::gate::Gate;
+use super::ids::{NodeName, OpId, RunId};
+use super::plan::{Kind, Plan, Step, StepKind};
+use super::report::Report;
+use super::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// State of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// A step waits for its confirmation.
+    Waiting,
+    /// A step is under way.
+    Running,
+    /// Paused by the engineer.
+    Paused,
+    /// A step failed; the run waits for a decision, or was left so.
+    Failed,
+    /// The process ended in the middle.
+    Interrupted,
+    /// All steps ended.
+    Done,
+    /// Ended early by the engineer; what was changed has been undone as far as it can be.
+    Aborted,
+}
+
+impl RunState {
+    /// Whether the run is over (nothing more will happen without a new command line or `resume`).
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Done | Self::Aborted | Self::Interrupted)
+    }
+}
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As planned; what was achieved, in words.
+    Done(String),
+    /// Done, with something to look at.
+    Warned(String),
+    /// Not done, and why that is right (nothing to do, does not apply, skipped by the engineer).
+    Skipped(String),
+    /// Not done.
+    Failed(Report),
+    /// Stopped by the engineer.
+    Aborted,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// What is awaited or done now, in one line.
+    pub text: String,
+    /// Done so far, when a total is known.
+    pub done: Option<u64>,
+    /// The total (pods, bytes).
+    pub total: Option<u64>,
+    /// When it gives up.
+    pub deadline: Option<Stamp>,
+    /// One line per thing that is waited for (a pod and why).
+    #[serde(default)]
+    pub items: Vec<String>,
+}
+
+/// What an engineer (or `--yes`) tells a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunCommand {
+    /// Confirm the step that waits (its index, so that a late key cannot confirm another).
+    Confirm(usize),
+    /// Go on by itself until something is not green.
+    Automatic,
+    /// Stop after the present step; back to step by step.
+    Pause,
+    /// Try the failed step again.
+    Retry,
+    /// Leave the failed or waiting step out, where the plan allows.
+    Skip,
+    /// Stop and undo.
+    Abort,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum RunChange {
+    /// The run begins.
+    Planned {
+        /// What will be done.
+        plan: Plan,
+    },
+    /// The run's state is another one.
+    State {
+        /// The new state.
+        state: RunState,
+        /// Whether it goes on by itself.
+        automatic: bool,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Index in the plan.
+        step: usize,
+        /// 1 for the first time.
+        attempt: u32,
+    },
+    /// A step tells how far it is.
+    Progressed {
+        /// Index in the plan.
+        step: usize,
+        /// How far.
+        progress: Progress,
+    },
+    /// A gate was read.
+    GateRead {
+        /// Index in the plan.
+        step: usize,
+        /// The reading.
+        gate: Gate,
+    },
+    /// Something worth a line in the log.
+    Noted {
+        /// Index in the plan.
+        step: usize,
+        /// The words.
+        text: String,
+        /// Whether it is a warning.
+        warn: bool,
+    },
+    /// A step ended.
+    StepEnded {
+        /// Index in the plan.
+        step: usize,
+        /// How.
+        outcome: Outcome,
+        /// How long it took, in milliseconds.
+        took_ms: u64,
+    },
+    /// Undoing begins: steps that will be carried out, appended to the plan.
+    Undoing {
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// The run is over.
+    Finished {
+        /// Its last state.
+        state: RunState,
+        /// What was changed and is left so, in words; empty = as it was found.
+        left: Vec<String>,
+    },
+}
+
+/// One event of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEvent {
+    /// The operation in this process.
+    pub op: OpId,
+    /// The run.
+    pub run: RunId,
+    /// When.
+    pub at: Stamp,
+    /// What.
+    #[serde(flatten)]
+    pub change: RunChange,
+}
+
+/// State of one step in the view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepState {
+    /// Not reached.
+    Pending,
+    /// Under way since.
+    Running(Stamp),
+    /// Ended.
+    Ended(Outcome, Duration),
+}
+
+/// One step in the view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepView {
+    /// What it is.
+    pub step: Step,
+    /// Its state.
+    pub state: StepState,
+    /// How often it was started.
+    pub attempts: u32,
+    /// Its last progress.
+    pub progress: Option<Progress>,
+    /// Its gates, the last reading of each.
+    pub gates: Vec<Gate>,
+    /// Part of the undo plan.
+    pub is_undo: bool,
+}
+
+/// A run as its events add up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The operation in this process.
+    pub op: OpId,
+    /// The run.
+    pub id: RunId,
+    /// Kind.
+    pub kind: Kind,
+    /// Nodes.
+    pub nodes: Vec<NodeName>,
+    /// State.
+    pub state: RunState,
+    /// Whether it goes on by itself.
+    pub automatic: bool,
+    /// When it began.
+    pub started: Stamp,
+    /// When it ended.
+    pub ended: Option<Stamp>,
+    /// The steps.
+    pub steps: Vec<StepView>,
+    /// What was left changed.
+    pub left: Vec<String>,
+}
+
+impl RunView {
+    /// The view of a run whose first event is `Planned`; `None` for any other event.
+    pub fn begin(event: &RunEvent) -> Option<Self> {
+        let RunChange::Planned { plan } = &event.change else { return None };
+        let steps = plan.steps.iter().cloned().map(|step| StepView::new(step, false)).collect();
+        Some(Self {
+            op: event.op,
+            id: event.run.clone(),
+            kind: plan.kind,
+            nodes: plan.nodes.clone(),
+            state: RunState::Running,
+            automatic: false,
+            started: event.at,
+            ended: None,
+            steps,
+            left: Vec::new(),
+        })
+    }
+
+    /// Adds one event.
+    pub fn apply(&mut self, event: &RunEvent) {
+        match &event.change {
+            RunChange::Planned { .. } | RunChange::Noted { .. } => {}
+            RunChange::State { state, automatic } => {
+                self.state = *state;
+                self.automatic = *automatic;
+            }
+            RunChange::StepStarted { step, attempt } => {
+                if let Some(view) = self.steps.get_mut(*step) {
+                    view.state = StepState::Running(event.at);
+                    view.attempts = *attempt;
+                    view.progress = None;
+                }
+            }
+            RunChange::Progressed { step, progress } => {
+                if let Some(view) = self.steps.get_mut(*step) {
+                    view.progress = Some(progress.clone());
+                }
+            }
+            RunChange::GateRead { step, gate } => {
+                if let Some(view) = self.steps.get_mut(*step) {
+                    match view.gates.iter_mut().find(|known| known.name == gate.name) {
+                        Some(known) => *known = gate.clone(),
+                        None => view.gates.push(gate.clone()),
+                    }
+                }
+            }
+            RunChange::StepEnded { step, outcome, took_ms } => {
+                if let Some(view) = self.steps.get_mut(*step) {
+                    view.state = StepState::Ended(outcome.clone(), Duration::from_millis(*took_ms));
+                }
+            }
+            RunChange::Undoing { steps } => {
+                self.steps.extend(steps.iter().cloned().map(|step| StepView::new(step, true)));
+            }
+            RunChange::Finished { state, left } => {
+                self.state = *state;
+                self.ended = Some(event.at);
+                self.left.clone_from(left);
+            }
+        }
+    }
+
+    /// The step that waits for a confirmation, or is under way, or failed: the first that did not end well.
+    pub fn current(&self) -> Option<usize> {
+        self.steps.iter().position(|view| {
+            !matches!(
+                &view.state,
+                StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
+            )
+        })
+    }
+
+    /// Whether a step of this kind ended with an effect.
+    pub fn has_done(&self, kind: StepKind) -> bool {
+        self.steps.iter().any(|view| {
+            view.step.kind == kind
+                && matches!(&view.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
+        })
+    }
+}
+
+impl StepView {
+    fn new(step: Step, is_undo: bool) -> Self {
+        Self { step, state: StepState::Pending, attempts: 0, progress: None, gates: Vec::new(), is_undo }
+    }
+}

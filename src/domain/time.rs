@@ -1,0 +1,76 @@
+//! Wall-clock stamps and durations as plain numbers; nothing here reads a clock.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Milliseconds since the Unix epoch, UTC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stamp(pub i64);
+
+impl Stamp {
+    /// Time passed from `earlier` to `self`; zero when `earlier` is later (clocks of hosts differ).
+    pub fn since(self, earlier: Stamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// `self` moved forward.
+    #[must_use]
+    pub fn plus(self, span: Duration) -> Stamp {
+        Stamp(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+/// A duration in at most two units, as `kubectl` prints ages: `850ms`, `42s`, `3m12s`, `5h2m`, `12d`.
+pub fn brief(span: Duration) -> String {
+    let secs = span.as_secs();
+    match secs {
+        0 if span.as_millis() == 0 => "0s".to_owned(),
+        0 => format!("{}ms", span.as_millis()),
+        1..=119 => format!("{secs}s"),
+        120..=599 if !secs.is_multiple_of(60) => format!("{}m{}s", secs / 60, secs % 60),
+        120..=10_799 => format!("{}m", secs / 60),
+        10_800..=28_799 if !(secs / 60).is_multiple_of(60) => format!("{}h{}m", secs / 3600, secs / 60 % 60),
+        10_800..=172_799 => format!("{}h", secs / 3600),
+        _ => format!("{}d", secs / 86_400),
+    }
+}
+
+/// A running clock: `01:42`, or `1:01:42` from an hour on.
+pub fn clock(span: Duration) -> String {
+    let secs = span.as_secs();
+    if secs < 3600 {
+        format!("{:02}:{:02}", secs / 60, secs % 60)
+    } else {
+        format!("{}:{:02}:{:02}", secs / 3600, secs / 60 % 60, secs % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brief_has_at_most_two_units() {
+        let cases = [
+            (0, "0s"),
+            (42, "42s"),
+            (119, "119s"),
+            (192, "3m12s"),
+            (600, "10m"),
+            (10_920, "3h2m"),
+            (18_120, "5h2m"),
+            (86_400, "24h"),
+            (1_036_800, "12d"),
+        ];
+        for (secs, text) in cases {
+            assert_eq!(brief(Duration::from_secs(secs)), text, "{secs}");
+        }
+        assert_eq!(brief(Duration::from_millis(850)), "850ms");
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_has_no_age() {
+        assert_eq!(Stamp(5).since(Stamp(9)), Duration::ZERO);
+    }
+}
