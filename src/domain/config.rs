@@ -32,7 +32,8 @@ pub struct DrainOptions {
     pub force: bool,
     /// Grace in seconds instead of the pod's own (`--grace-period`; -1 = own).
     pub grace_period: i64,
-    /// One deadline over the whole drain of a node (`--timeout`; zero = none).
+    /// One deadline over the whole drain of a node (`--timeout`; zero = none, which is kubectl's
+    /// default; ours is 30 minutes, so that nothing hangs unnoticed).
     pub timeout: Duration,
     /// Only pods that match (`--pod-selector`, as typed).
     pub pod_selector: String,
@@ -49,7 +50,7 @@ impl Default for DrainOptions {
             delete_emptydir_data: false,
             force: false,
             grace_period: -1,
-            timeout: Duration::ZERO,
+            timeout: Duration::from_secs(30 * 60),
             pod_selector: String::new(),
             disable_eviction: false,
             skip_wait_for_delete: Duration::ZERO,

@@ -1,5 +1,6 @@
 //! Plans: what a run will do, as a list of typed steps, before anything is touched.
 
+use super::config::DrainOptions;
 use super::ids::NodeName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -120,13 +121,16 @@ impl StepKind {
 pub struct Step {
     /// Kind.
     pub kind: StepKind,
+    /// The node it is about; `None` = none in particular (snapshot).
+    #[serde(default)]
+    pub node: Option<NodeName>,
     /// What it will do, in words.
     pub what: String,
     /// The equivalent command a person could type.
     pub command: String,
     /// Names of the gates that it reads.
     pub gates: Vec<String>,
-    /// Its deadline.
+    /// Its deadline; zero = none.
     pub timeout: Duration,
     /// Whether `K` may skip it.
     pub may_skip: bool,
@@ -134,6 +138,9 @@ pub struct Step {
     pub undo: Option<String>,
     /// What it does not check yet, in words: shown, so that nobody relies on it.
     pub unchecked: Vec<String>,
+    /// Why it does not apply here: it is shown and passed over without a question. `None` = it applies.
+    #[serde(default)]
+    pub not_applicable: Option<String>,
 }
 
 /// A plan.
@@ -145,4 +152,7 @@ pub struct Plan {
     pub nodes: Vec<NodeName>,
     /// The steps.
     pub steps: Vec<Step>,
+    /// How pods are moved, when they are.
+    #[serde(default)]
+    pub drain: DrainOptions,
 }

@@ -305,7 +305,8 @@ impl RunView {
 }
 
 impl StepView {
-    fn new(step: Step, is_undo: bool) -> Self {
+    /// A step that was not started yet.
+    pub fn new(step: Step, is_undo: bool) -> Self {
         Self { step, state: StepState::Pending, attempts: 0, progress: None, gates: Vec::new(), is_undo }
     }
 }
