@@ -1,5 +1,11 @@
 //! How rows reach the tables: changes, and how alive each source is.
 
+use super::budget::BudgetRow;
+use super::ids::NodeName;
+use super::lock::LeaseRow;
+use super::log::LogLine;
+use super::node::NodeRow;
+use super::pod::PodRow;
 use super::report::Report;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -76,3 +82,36 @@ pub enum Liveness {
 pub const DELAYED_AFTER: std::time::Duration = std::time::Duration::from_secs(15);
 /// How old an answer may be before it is drawn as lost.
 pub const LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What the watches of the Kubernetes API saw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observation {
+    /// The nodes changed.
+    Nodes(Delta<NodeRow>),
+    /// Signs of life from the kubelets since the last such message, in batches; see [`beat`].
+    Heartbeats(Vec<(NodeName, Stamp)>),
+    /// Pods changed, in batches; to be applied in order.
+    Pods(Vec<Delta<PodRow>>),
+    /// The budgets changed.
+    Budgets(Delta<BudgetRow>),
+    /// The maintenance lock as it is now; `None` = nobody holds it.
+    Lock(Option<LeaseRow>),
+    /// An Event of the cluster, or a word from the watches themselves.
+    Event(LogLine),
+    /// How alive the API is.
+    Liveness(Liveness),
+    /// The server's version (`v1.34.2`).
+    Version(String),
+}
+
+/// Applies signs of life to the node table; an older one changes nothing.
+pub fn beat(table: &mut Table<NodeRow>, beats: Vec<(NodeName, Stamp)>) {
+    for (name, at) in beats {
+        if let Some(row) = table.get_mut(&name)
+            && row.heartbeat.is_none_or(|known| known < at)
+        {
+            row.heartbeat = Some(at);
+        }
+    }
+}

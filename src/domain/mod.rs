@@ -11,6 +11,7 @@ pub mod feed;
 pub mod gate;
 pub mod guard;
 pub mod ids;
+pub mod lock;
 pub mod log;
 pub mod node;
 pub mod plan;
