@@ -112,10 +112,16 @@ impl Permit {
         if self.covers(change) {
             return Ok(());
         }
+        let nodes: Vec<&str> = self.nodes.iter().map(NodeName::as_str).collect();
         Err(Report::new(
             FailureKind::Denied,
-            format!("no permit for {change:?}: it covers {} of {:?}", self.kind, self.nodes),
+            format!("no permit for {change:?}: it was given for {} of {}", self.kind, nodes.join(", ")),
         ))
+    }
+
+    /// The nodes it was given for.
+    pub fn nodes(&self) -> &[NodeName] {
+        &self.nodes
     }
 
     /// What it was given for.
@@ -131,6 +137,7 @@ impl Permit {
 
 /// The rung that a request needs, or why it is denied.
 pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Rung, Report> {
+    deny_malformed(request, world)?;
     if policy.read_only && request.kind != Kind::Snapshot {
         return Err(Report::new(
             FailureKind::Denied,
@@ -151,6 +158,26 @@ pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Ru
         return Ok(Rung::TypeContext(policy.context.clone()));
     }
     Ok(rung(request, world))
+}
+
+/// A request that names no node, too many, or one that is not there.
+fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
+    match (request.kind, request.nodes.len()) {
+        (Kind::Snapshot, _) => return Ok(()),
+        (kind, 0) => {
+            return Err(Report::new(FailureKind::Denied, format!("{kind} needs the name of a node")));
+        }
+        (Kind::Reboot, 2..) => {
+            return Err(Report::new(FailureKind::Denied, "reboot takes one node at a time")
+                .hint("let the first one come back, then start the next run"));
+        }
+        _ => {}
+    }
+    let Some(nodes) = world.nodes else { return Ok(()) };
+    match request.nodes.iter().find(|node| !nodes.contains_key(*node)) {
+        Some(node) => Err(Report::new(FailureKind::NotFound, format!("there is no node named {node}"))),
+        None => Ok(()),
+    }
 }
 
 fn rung(request: &Request, world: World<'_>) -> Rung {
@@ -178,32 +205,54 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
 }
 
 /// A reboot is denied when it would break quorum, or while another control-plane node is away.
+///
+/// Only what is known speaks here. What is not known is the gates' matter, and they take it as not passed.
 fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
-    let denied = |message: String| Err(Report::new(FailureKind::Denied, message));
-    if let Some(etcd) = world.etcd
-        && let (Some(member), Some(quorum)) = (etcd.on_node(node), etcd.quorum())
-        && !quorum.may_lose(!member.learner, member.health.is_healthy())
-    {
-        let left = quorum.healthy - usize::from(!member.learner && member.health.is_healthy());
-        return denied(format!(
-            "rebooting {node} is denied: {} of {} etcd voters are healthy; without {node} {left} would be left, below the quorum of {}",
+    deny_loss_of_quorum(node, world.etcd)?;
+    let Some(nodes) = world.nodes else { return Ok(()) };
+    if !nodes.get(node).is_none_or(NodeRow::is_control_plane) {
+        return Ok(());
+    }
+    match nodes.values().find(|row| row.name != *node && row.is_control_plane() && !row.is_ready()) {
+        None => Ok(()),
+        Some(away) => Err(Report::new(
+            FailureKind::Denied,
+            format!(
+                "rebooting {node} is denied: another control-plane node, {}, is away (not Ready)",
+                away.name
+            ),
+        )
+        .hint(format!("bring {} back first", away.name))),
+    }
+}
+
+/// Safe iff the healthy voters without this one still make ⌊N/2⌋+1 of the N voters (a reboot is no removal).
+fn deny_loss_of_quorum(node: &NodeName, etcd: Option<&EtcdView>) -> Result<(), Report> {
+    let Some(etcd) = etcd else { return Ok(()) };
+    let (Some(member), Some(quorum)) = (etcd.on_node(node), etcd.quorum()) else { return Ok(()) };
+    let (is_voter, is_healthy) = (!member.learner, member.health.is_healthy());
+    if quorum.may_lose(is_voter, is_healthy) {
+        return Ok(());
+    }
+    let left = quorum.healthy.saturating_sub(usize::from(is_voter && is_healthy));
+    let report = Report::new(
+        FailureKind::Denied,
+        format!(
+            "rebooting {node} is denied: {} of {} etcd voters {} healthy; without {node} {left} would be left, below the quorum of {}",
             quorum.healthy,
             quorum.voters,
+            if quorum.healthy == 1 { "is" } else { "are" },
             quorum.needed()
-        ));
-    }
-    let Some(nodes) = world.nodes else { return Ok(()) };
-    let target_is_control_plane = nodes.get(node).is_none_or(NodeRow::is_control_plane);
-    if target_is_control_plane
-        && let Some(away) =
-            nodes.values().find(|row| row.name != *node && row.is_control_plane() && !row.is_ready())
-    {
-        return denied(format!(
-            "rebooting {node} is denied: another control-plane node, {}, is away (not Ready)",
-            away.name
-        ));
-    }
-    Ok(())
+        ),
+    );
+    Err(if quorum.voters < 3 {
+        report.hint(format!(
+            "{} can spare none: this version reboots control-plane nodes only in clusters of three or more voters",
+            super::text::count(quorum.voters, "voter")
+        ))
+    } else {
+        report.hint("bring the other members back first")
+    })
 }
 
 /// Gives the permit when what was given is enough for what is demanded now.
@@ -226,3 +275,7 @@ pub fn grant(policy: &Policy, request: &Request, world: World<'_>, given: Assent
         Rung::Key => report,
     })
 }
+
+#[cfg(test)]
+#[path = "guard_tests.rs"]
+mod tests;

@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn control_sequences_lose_their_power() {
-        assert_eq!(clean("a\x1b[31mb\x07\u{9b}2Jc\nd\r\n e\u{202e}f"), "a[31mb2Jc d ef");
+        assert_eq!(clean("a\x1b[31mb\x07\u{9b}2Jc\nd\r\n e\u{202e}f"), "a[31mb2Jc d  ef");
     }
 
     #[test]

@@ -1,0 +1,275 @@
+//! The ladder, case by case, and two properties that must hold for every world.
+
+use super::*;
+use crate::domain::etcd::{MemberHealth, MemberRow};
+use crate::domain::feed::Row;
+use crate::domain::node::Readiness;
+use proptest::prelude::*;
+
+fn node(name: &str, is_control_plane: bool, is_ready: bool) -> NodeRow {
+    NodeRow {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        roles: vec![if is_control_plane { "control-plane".into() } else { "worker".into() }],
+        readiness: if is_ready { Readiness::Ready } else { Readiness::NotReady },
+        ready_since: None,
+        heartbeat: None,
+        cordoned: false,
+        cordon: None,
+        pressure: Vec::new(),
+        version: "v1.34.2".into(),
+        kernel: String::new(),
+        os_image: String::new(),
+        boot_id: String::new(),
+        machine_id: String::new(),
+        address: None,
+        created: None,
+        booted: None,
+        pod_capacity: None,
+        taints: Vec::new(),
+        labels: std::collections::BTreeMap::new(),
+        foreign_locks: Vec::new(),
+    }
+}
+
+fn nodes(rows: impl IntoIterator<Item = NodeRow>) -> Table<NodeRow> {
+    rows.into_iter().map(|row| (row.key(), row)).collect()
+}
+
+fn member(id: u64, node: &str, is_healthy: bool, learner: bool) -> MemberRow {
+    let health = if is_healthy { MemberHealth::Healthy } else { MemberHealth::Unstarted };
+    MemberRow { id, name: node.into(), node: Some(node.into()), learner, health, status: None, lag: None }
+}
+
+fn cluster(ready: [bool; 3]) -> (Table<NodeRow>, EtcdView) {
+    let names = ["cp-1", "cp-2", "cp-3"];
+    let rows = names.iter().zip(ready).map(|(name, up)| node(name, true, up));
+    let members = names.iter().zip(ready).zip(1..).map(|((name, up), id)| member(id, name, up, false));
+    let view = EtcdView { members: members.collect(), ..EtcdView::default() };
+    (nodes(rows.chain([node("worker-1", false, true)])), view)
+}
+
+fn request(kind: Kind, names: &[&str]) -> Request {
+    Request {
+        kind,
+        nodes: names.iter().map(|name| NodeName::from(*name)).collect(),
+        drain: DrainOptions::default(),
+        blocked: false,
+    }
+}
+
+fn policy() -> Policy {
+    Policy { context: "eu-prod".into(), ..Policy::default() }
+}
+
+fn demanded(request: &Request) -> Result<Rung, Report> {
+    let (nodes, etcd) = cluster([true; 3]);
+    demand(&policy(), request, World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None })
+}
+
+#[test]
+fn each_request_has_its_rung() {
+    let typed = |name: &str| Rung::TypeName(name.into());
+    let mut forced = request(Kind::Drain, &["worker-1"]);
+    forced.drain.force = true;
+    let mut blocked = request(Kind::Drain, &["worker-1"]);
+    blocked.blocked = true;
+    let cases = [
+        (request(Kind::Snapshot, &[]), Rung::Key),
+        (request(Kind::Cordon, &["worker-1"]), Rung::Key),
+        (request(Kind::Uncordon, &["worker-1"]), Rung::Key),
+        (request(Kind::Drain, &["worker-1"]), Rung::Key),
+        (forced, typed("worker-1")),
+        (blocked, typed("worker-1")),
+        (request(Kind::Reboot, &["worker-1"]), typed("worker-1")),
+        (request(Kind::Cordon, &["cp-1"]), typed("cp-1")),
+        (request(Kind::Drain, &["worker-1", "cp-1"]), typed("worker-1")),
+        (request(Kind::Reboot, &["cp-2"]), typed("cp-2")),
+    ];
+    for (request, rung) in cases {
+        assert_eq!(demanded(&request), Ok(rung), "{request:?}");
+    }
+}
+
+#[test]
+fn an_unknown_world_counts_as_a_control_plane() {
+    let world = World { nodes: None, etcd: None, lock: None };
+    let rung = demand(&policy(), &request(Kind::Cordon, &["worker-1"]), world);
+    assert_eq!(rung, Ok(Rung::TypeName("worker-1".into())));
+}
+
+#[test]
+fn losing_quorum_is_denied_with_the_arithmetic() {
+    let (nodes, etcd) = cluster([false, true, true]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let denied = demand(&policy(), &request(Kind::Reboot, &["cp-2"]), world).unwrap_err();
+    assert_eq!(
+        denied.message,
+        "rebooting cp-2 is denied: 2 of 3 etcd voters are healthy; without cp-2 1 would be left, below the quorum of 2"
+    );
+    // the member that is down may be rebooted: it is not counted as healthy anyway
+    assert!(demand(&policy(), &request(Kind::Reboot, &["cp-1"]), world).is_ok());
+}
+
+#[test]
+fn one_voter_cannot_be_spared_and_the_text_says_so() {
+    let view = EtcdView { members: vec![member(1, "cp-1", true, false)], ..EtcdView::default() };
+    let table = nodes([node("cp-1", true, true)]);
+    let world = World { nodes: Some(&table), etcd: Some(&view), lock: None };
+    let denied = demand(&policy(), &request(Kind::Reboot, &["cp-1"]), world).unwrap_err();
+    assert!(
+        denied.message.contains("1 of 1 etcd voters is healthy; without cp-1 0 would be left"),
+        "{denied}"
+    );
+    assert!(denied.hint.as_deref().is_some_and(|hint| hint.contains("three or more voters")), "{denied}");
+}
+
+#[test]
+fn a_second_control_plane_node_waits_for_the_first() {
+    let (mut nodes, etcd) = cluster([true; 3]);
+    nodes.insert("cp-3".into(), node("cp-3", true, false));
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let denied = demand(&policy(), &request(Kind::Reboot, &["cp-1"]), world).unwrap_err();
+    assert!(denied.message.contains("cp-3, is away"), "{denied}");
+    assert!(demand(&policy(), &request(Kind::Reboot, &["worker-1"]), world).is_ok());
+}
+
+#[test]
+fn the_lock_of_another_denies_what_would_fight_with_it() {
+    let (nodes, etcd) = cluster([true; 3]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: Some("ada@ops, reboot of cp-3") };
+    for kind in [Kind::Drain, Kind::Reboot] {
+        let denied = demand(&policy(), &request(kind, &["worker-1"]), world).unwrap_err();
+        assert!(denied.message.contains("ada@ops"), "{denied}");
+    }
+    assert!(demand(&policy(), &request(Kind::Uncordon, &["worker-1"]), world).is_ok());
+}
+
+#[test]
+fn malformed_requests_are_denied_in_words() {
+    let cases = [
+        (request(Kind::Drain, &[]), "needs the name of a node"),
+        (request(Kind::Reboot, &["cp-1", "cp-2"]), "one node at a time"),
+        (request(Kind::Cordon, &["nowhere"]), "no node named nowhere"),
+    ];
+    for (request, words) in cases {
+        let denied = demanded(&request).unwrap_err();
+        assert!(denied.message.contains(words), "{denied}");
+    }
+}
+
+#[test]
+fn read_only_still_takes_snapshots() {
+    let read_only = Policy { read_only: true, ..policy() };
+    let world = World { nodes: None, etcd: None, lock: None };
+    assert!(demand(&read_only, &request(Kind::Cordon, &["worker-1"]), world).is_err());
+    assert_eq!(demand(&read_only, &request(Kind::Snapshot, &[]), world), Ok(Rung::Key));
+}
+
+#[test]
+fn a_protected_context_must_be_named_by_hand() {
+    let policy = Policy { protected: vec!["*prod*".into()], ..policy() };
+    let (nodes, etcd) = cluster([true; 3]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let ask = request(Kind::Cordon, &["worker-1"]);
+    let given = |assent| grant(&policy, &ask, world, assent);
+    assert!(given(Assent::Flag { context: None }).is_err());
+    assert!(given(Assent::Flag { context: Some("eu-test".into()) }).is_err());
+    assert!(given(Assent::Flag { context: Some("eu-prod".into()) }).is_ok());
+    assert!(given(Assent::Typed("worker-1".into())).is_err());
+    assert!(given(Assent::Typed("eu-prod".into())).is_ok());
+}
+
+#[test]
+fn a_permit_covers_its_nodes_and_nothing_else() {
+    let (nodes, etcd) = cluster([true; 3]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let drain =
+        grant(&policy(), &request(Kind::Drain, &["worker-1"]), world, Assent::Key).expect("a drain permit");
+    let (here, there) = (NodeName::from("worker-1"), NodeName::from("cp-1"));
+    assert!(drain.covers(&Change::Cordon(&here)) && drain.covers(&Change::Evict(&here)));
+    assert!(drain.covers(&Change::Uncordon(&here)) && drain.covers(&Change::Lock));
+    assert!(!drain.covers(&Change::Evict(&there)) && !drain.covers(&Change::Reboot(&here)));
+    assert!(!drain.covers(&Change::Snapshot));
+    assert_eq!(drain.check(&Change::Reboot(&here)).unwrap_err().kind, FailureKind::Denied);
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Cordon),
+        Just(Kind::Uncordon),
+        Just(Kind::Drain),
+        Just(Kind::Reboot),
+        Just(Kind::Snapshot)
+    ]
+}
+
+fn any_assent() -> impl Strategy<Value = Assent> {
+    prop_oneof![
+        Just(Assent::Key),
+        "(cp-1|worker-1|eu-prod|y|)".prop_map(Assent::Typed),
+        prop::option::of("(eu-prod|eu-test)").prop_map(|context| Assent::Flag { context }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_permit_without_the_demanded_assent(
+        kind in any_kind(),
+        target in prop::sample::select(vec!["cp-1", "worker-1"]),
+        force in any::<bool>(),
+        blocked in any::<bool>(),
+        read_only in any::<bool>(),
+        is_protected in any::<bool>(),
+        given in any_assent(),
+    ) {
+        let protected = if is_protected { vec!["eu-*".to_owned()] } else { Vec::new() };
+        let policy = Policy { read_only, protected, context: "eu-prod".into() };
+        let (nodes, etcd) = cluster([true; 3]);
+        let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+        let mut ask = request(kind, &[target]);
+        ask.drain.force = force;
+        ask.blocked = blocked;
+        let granted = grant(&policy, &ask, world, given.clone());
+        match demand(&policy, &ask, world) {
+            Err(denied) => prop_assert_eq!(granted, Err(denied)),
+            Ok(rung) => {
+                let is_enough = match (&rung, &given) {
+                    (Rung::Key, _) => true,
+                    (Rung::TypeName(name), Assent::Typed(text)) => name == text,
+                    (Rung::TypeName(_), Assent::Flag { .. }) => true,
+                    (Rung::TypeContext(name), Assent::Typed(text)) => name == text,
+                    (Rung::TypeContext(name), Assent::Flag { context }) => Some(name) == context.as_ref(),
+                    (_, Assent::Key) => false,
+                };
+                prop_assert_eq!(granted.is_ok(), is_enough);
+            }
+        }
+    }
+
+    #[test]
+    fn a_reboot_is_denied_iff_quorum_or_a_second_control_plane_is_at_stake(
+        members in prop::collection::vec((any::<bool>(), prop::bool::weighted(0.2), any::<bool>()), 1..8),
+        target in any::<prop::sample::Index>(),
+    ) {
+        let name = |at: usize| format!("cp-{at}");
+        let target = target.index(members.len());
+        let table = nodes(members.iter().enumerate().map(|(at, (_, _, ready))| node(&name(at), true, *ready)));
+        let view = EtcdView {
+            members: members.iter().enumerate().zip(1..)
+                .map(|((at, (healthy, learner, _)), id)| member(id, &name(at), *healthy, *learner))
+                .collect(),
+            ..EtcdView::default()
+        };
+        // counted anew, without the code under test
+        let voters = members.iter().filter(|(_, learner, _)| !learner).count();
+        let remaining = members.iter().enumerate()
+            .filter(|(at, (healthy, learner, _))| *at != target && *healthy && !learner)
+            .count();
+        let breaks_quorum = 2 * remaining <= voters;
+        let is_second = members.iter().enumerate().any(|(at, (_, _, ready))| at != target && !ready);
+        let world = World { nodes: Some(&table), etcd: Some(&view), lock: None };
+        let answer = demand(&policy(), &request(Kind::Reboot, &[&name(target)]), world);
+        prop_assert_eq!(answer.is_err(), breaks_quorum || is_second, "{:?}", answer);
+    }
+}
