@@ -1,11 +1,15 @@
 //! The simulated cluster: an honest peer that speaks the real protocols and shares no rule with the product.
 
+pub mod credentials;
 pub mod error;
 pub mod etcd;
+pub mod host;
 pub mod machine;
 pub mod pace;
+pub mod pki;
 pub mod store;
 pub mod tls;
 pub mod wire;
 
+pub use credentials::Credentials;
 pub use error::Error;

@@ -81,6 +81,17 @@ impl Ensemble {
         state.position(node).is_some_and(|index| state.members[index].up)
     }
 
+    /// Whether the member of `node` accepts connections and answers nothing.
+    pub fn hangs(&self, node: &str) -> bool {
+        let state = self.lock();
+        state.position(node).is_some_and(|index| state.members[index].faults.hang)
+    }
+
+    /// Whether any member raised `alarm`.
+    pub fn has_alarm(&self, alarm: AlarmType) -> bool {
+        self.lock().alarms.iter().any(|(_, raised)| *raised == i32::from(alarm))
+    }
+
     /// Member id of `node`.
     pub fn member_id(&self, node: &str) -> Option<u64> {
         let state = self.lock();
