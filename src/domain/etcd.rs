@@ -1,5 +1,6 @@
 //! etcd members as rows, and the arithmetic of quorum.
 
+use super::feed::Liveness;
 use super::ids::NodeName;
 use super::report::Report;
 use super::time::Stamp;
@@ -77,12 +78,73 @@ pub struct MemberRow {
     pub lag: Option<u64>,
 }
 
+/// The backend quota that etcd has when none is set (`--quota-backend-bytes`, 2 GiB).
+const DEFAULT_QUOTA: u64 = 2 * 1024 * 1024 * 1024;
+/// A member this many entries behind is called lagging; etcd itself slows writers down at 5,000.
+pub const LAG_LIMIT: u64 = 1000;
+
 impl MemberRow {
     /// Whether this member leads, by its own latest word and only while it is healthy enough to say so.
     pub fn is_leader(&self) -> bool {
-        !matches!(self.health, MemberHealth::Silent(_) | MemberHealth::Unstarted)
-            && self.status.as_ref().is_some_and(|status| status.leader == self.id)
+        self.speaks() && self.status.as_ref().is_some_and(|status| status.leader == self.id)
     }
+
+    /// Whether its status is of the last round (a silent member keeps an old one).
+    pub fn speaks(&self) -> bool {
+        matches!(self.health, MemberHealth::Healthy | MemberHealth::Unhealthy(_))
+    }
+
+    /// Its name, or its id in hex while it has none.
+    pub fn label(&self) -> String {
+        if self.name.is_empty() { format!("{:x}", self.id) } else { self.name.clone() }
+    }
+
+    /// The share of the quota that the database file takes, in percent, and whether the quota is a guess
+    /// (servers before 3.6 do not tell it; the default is assumed).
+    pub fn fill(&self) -> Option<(u64, bool)> {
+        let status = self.status.as_ref()?;
+        let quota = status.quota.unwrap_or(DEFAULT_QUOTA).max(1);
+        Some((status.db_size.saturating_mul(100) / quota, status.quota.is_none()))
+    }
+
+    /// What is wrong with the member, or worth a look: each in words.
+    pub fn concerns(&self) -> Vec<String> {
+        let mut concerns = match &self.health {
+            MemberHealth::Healthy => Vec::new(),
+            MemberHealth::Unhealthy(why) => why.clone(),
+            MemberHealth::Silent(report) => vec![format!("does not answer: {}", report.line())],
+            MemberHealth::Unstarted => vec!["added, but never started; it counts as a voter".to_owned()],
+        };
+        if self.learner {
+            concerns.push("is a learner: a member is being added".to_owned());
+        }
+        if let Some(lag) = self.lag.filter(|lag| *lag >= LAG_LIMIT) {
+            concerns.push(format!("is {lag} entries behind"));
+        }
+        if let Some((percent, guessed)) = self.fill().filter(|(percent, _)| *percent >= 80) {
+            let of = if guessed { "the default quota of 2 GiB" } else { "its quota" };
+            concerns.push(format!("database file takes {percent}% of {of}"));
+        }
+        if self.status.as_ref().is_some_and(|status| status.downgrading) {
+            concerns.push("a downgrade is in progress".to_owned());
+        }
+        if let Some(version) = self.status.as_ref().and_then(|status| parse_version(&status.version))
+            && ((3, 5, 0)..(3, 5, 3)).contains(&version)
+        {
+            concerns.push("versions 3.5.0 to 3.5.2 may corrupt data when they crash: upgrade".to_owned());
+        }
+        concerns
+    }
+}
+
+/// The three numbers of a server version (`3.5.21`); what follows them is ignored.
+pub fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = text.trim_start_matches('v').splitn(3, '.');
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?.parse().ok()?;
+    let patch = parts.next()?;
+    let digits = patch.find(|c: char| !c.is_ascii_digit()).unwrap_or(patch.len());
+    Some((major, minor, patch[..digits].parse().ok()?))
 }
 
 /// What is known of the etcd cluster.
@@ -106,9 +168,29 @@ impl EtcdView {
         self.members.iter().find(|member| member.node.as_ref() == Some(node))
     }
 
-    /// The leader that a majority agrees on, or `None`.
+    /// The leader that a majority of the voters names in the newest term, or `None`.
+    ///
+    /// A member that was cut off goes on naming itself for up to an election timeout; its term is the older one.
     pub fn leader(&self) -> Option<&MemberRow> {
-        self.members.iter().find(|member| member.is_leader())
+        let speaking = |member: &&MemberRow| !member.learner && member.speaks();
+        let words = || self.members.iter().filter(speaking).filter_map(|member| member.status.as_ref());
+        let term = words().map(|status| status.term).max()?;
+        let needed = self.quorum()?.needed();
+        self.members.iter().filter(|member| !member.learner).find(|member| {
+            words().filter(|status| status.term == term && status.leader == member.id).count() >= needed
+        })
+    }
+
+    /// What is wrong, or worth a look, beyond single members: each in words.
+    pub fn concerns(&self) -> Vec<String> {
+        let mut concerns: Vec<String> = self.disagreement.iter().cloned().collect();
+        for member in &self.members {
+            concerns.extend(member.concerns().into_iter().map(|text| format!("{}: {text}", member.label())));
+        }
+        if !self.members.is_empty() && self.leader().is_none() {
+            concerns.push("no leader that a majority of the voters names".to_owned());
+        }
+        concerns
     }
 
     /// Counts voters and healthy voters; `None` while no membership is known.
@@ -160,9 +242,125 @@ impl Quorum {
     }
 }
 
+/// What a member says of its keyspace up to a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HashReading {
+    /// The member's name.
+    pub member: String,
+    /// CRC-32C of the keys up to the revision (`HashKV`).
+    pub hash: u32,
+    /// From which revision on the member still has history: hashes compare only when this is equal.
+    pub compacted: i64,
+}
+
+/// The keyspaces of several members, hashed at one revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyspaceHash {
+    /// The revision.
+    pub revision: i64,
+    /// What each voter says.
+    pub readings: Vec<HashReading>,
+}
+
+impl KeyspaceHash {
+    /// `Some(true)` when every member says the same, `Some(false)` when two that can be compared differ, `None` when
+    /// the members cannot be compared now (fewer than two, or compacted at different revisions): ask again.
+    pub fn agrees(&self) -> Option<bool> {
+        let comparable = |a: &HashReading, b: &HashReading| a.compacted == b.compacted;
+        let pairs = || {
+            self.readings
+                .iter()
+                .enumerate()
+                .flat_map(|(index, a)| self.readings.iter().skip(index + 1).map(move |b| (a, b)))
+        };
+        if pairs().any(|(a, b)| comparable(a, b) && a.hash != b.hash) {
+            return Some(false);
+        }
+        (self.readings.len() > 1 && pairs().all(|(a, b)| comparable(a, b))).then_some(true)
+    }
+}
+
+/// What the observation of etcd tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EtcdNews {
+    /// A round of questions ended.
+    View(EtcdView),
+    /// How alive the source is.
+    Liveness(Liveness),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn member(id: u64, leader: u64, term: u64) -> MemberRow {
+        let status = MemberStatus {
+            at: Stamp(0),
+            latency: Duration::ZERO,
+            version: "3.5.21".into(),
+            leader,
+            term,
+            index: 10,
+            applied: 10,
+            db_size: 1000,
+            db_in_use: 500,
+            quota: None,
+            revision: 5,
+            errors: Vec::new(),
+            downgrading: false,
+        };
+        MemberRow {
+            id,
+            name: format!("m{id}"),
+            node: None,
+            learner: false,
+            health: MemberHealth::Healthy,
+            status: Some(status),
+            lag: Some(0),
+        }
+    }
+
+    fn view(members: Vec<MemberRow>) -> EtcdView {
+        EtcdView { members, ..EtcdView::default() }
+    }
+
+    #[test]
+    fn a_leader_needs_a_majority_in_the_newest_term() {
+        let leads = |members| view(members).leader().map(|leader| leader.id);
+        assert_eq!(leads(vec![member(1, 1, 4), member(2, 1, 4), member(3, 1, 4)]), Some(1));
+        // cut off with an older term, it still names itself
+        assert_eq!(leads(vec![member(1, 1, 4), member(2, 2, 5), member(3, 2, 5)]), Some(2));
+        assert_eq!(leads(vec![member(1, 1, 4), member(2, 2, 5), member(3, 0, 5)]), None);
+        let mut silent = member(1, 1, 4);
+        silent.health = MemberHealth::Silent(Report::new(super::super::report::FailureKind::Timeout, "x"));
+        assert_eq!(leads(vec![silent.clone(), member(2, 1, 4), member(3, 1, 4)]), Some(1));
+        assert_eq!(leads(vec![silent.clone(), silent, member(3, 1, 4)]), None);
+    }
+
+    #[test]
+    fn hashes_compare_only_at_one_compaction() {
+        let reading = |hash, compacted| HashReading { member: "m".into(), hash, compacted };
+        let agrees = |readings| KeyspaceHash { revision: 1, readings }.agrees();
+        assert_eq!(agrees(vec![reading(1, 5), reading(1, 5), reading(1, 5)]), Some(true));
+        assert_eq!(agrees(vec![reading(1, 5), reading(2, 5), reading(9, 6)]), Some(false));
+        assert_eq!(agrees(vec![reading(1, 5), reading(2, 6)]), None);
+        assert_eq!(agrees(vec![reading(1, 5)]), None);
+    }
+
+    #[test]
+    fn concerns_name_the_member_and_the_figure() {
+        let mut full = member(7, 7, 1);
+        if let Some(status) = &mut full.status {
+            status.quota = Some(1000);
+            status.version = "3.5.1".into();
+        }
+        full.lag = Some(4000);
+        let all = view(vec![full]).concerns();
+        assert_eq!(all.len(), 3, "{all:?}");
+        assert!(all.iter().any(|text| text == "m7: is 4000 entries behind"), "{all:?}");
+        assert!(all.iter().any(|text| text == "m7: database file takes 100% of its quota"), "{all:?}");
+    }
 
     #[test]
     fn rebooting_keeps_the_number_of_voters() {

@@ -10,6 +10,7 @@ pub mod etcd;
 pub mod feed;
 pub mod gate;
 pub mod guard;
+pub mod host;
 pub mod ids;
 pub mod lock;
 pub mod log;

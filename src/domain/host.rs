@@ -1,0 +1,75 @@
+//! A host as SSH shows it: who it is, how long it is up, and what would stand in the way of a reboot.
+
+use super::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Whether the login may ask the host to reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privilege {
+    /// The login is root: no sudo is needed.
+    Root,
+    /// `sudo -n` may run everything.
+    Sudo,
+    /// `sudo -n` may run exactly the reboot, and not everything.
+    RebootOnly,
+    /// Not allowed, or it cannot be told before trying; why, in words.
+    Doubtful(String),
+}
+
+impl Privilege {
+    /// Whether a reboot is known to be allowed.
+    pub fn may_reboot(&self) -> bool {
+        !matches!(self, Self::Doubtful(_))
+    }
+
+    /// Whether files of root may be read.
+    pub fn may_read_as_root(&self) -> bool {
+        matches!(self, Self::Root | Self::Sudo)
+    }
+}
+
+/// Something on the host that matters to a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFinding {
+    /// Stable name of the check (`kexec`, `soft-reboot`, `scheduled-shutdown`, `inhibitor`, `package-manager`, `privilege`).
+    pub check: String,
+    /// Whether the reboot should not be asked for while this holds; the others are worth a look.
+    pub blocks: bool,
+    /// What was found, in words.
+    pub text: String,
+}
+
+/// What a host told about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// When it was read.
+    pub at: Stamp,
+    /// `/proc/sys/kernel/random/boot_id`: another value is another boot.
+    pub boot_id: String,
+    /// `/etc/machine-id`; empty when it could not be read.
+    pub machine_id: String,
+    /// Time since the kernel started.
+    pub uptime: Duration,
+    /// Running kernel (`uname -r`).
+    pub kernel: String,
+    /// `PRETTY_NAME` of `/etc/os-release`.
+    pub os: String,
+    /// Whether the login may reboot.
+    pub privilege: Privilege,
+    /// What stands in the way of a reboot, or is worth a look.
+    pub findings: Vec<HostFinding>,
+}
+
+impl HostFacts {
+    /// When the kernel started, by the host's uptime.
+    pub fn booted(&self) -> Stamp {
+        Stamp(self.at.0.saturating_sub(i64::try_from(self.uptime.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// The findings that speak against asking for a reboot.
+    pub fn blocking(&self) -> impl Iterator<Item = &HostFinding> {
+        self.findings.iter().filter(|finding| finding.blocks)
+    }
+}
