@@ -1,5 +1,9 @@
 //! Talks to the outside (Kubernetes, etcd, hosts, disks) and reports in domain types.
 
 pub mod clock;
+pub mod dial;
 pub mod error;
+pub mod etcd;
+pub mod host;
 pub mod kube;
+pub mod store;

@@ -56,10 +56,6 @@ pub struct HostFacts {
     pub kernel: String,
     /// `PRETTY_NAME` of `/etc/os-release`.
     pub os: String,
-    /// Whether the login may reboot.
-    pub privilege: Privilege,
-    /// What stands in the way of a reboot, or is worth a look.
-    pub findings: Vec<HostFinding>,
 }
 
 impl HostFacts {
@@ -67,7 +63,20 @@ impl HostFacts {
     pub fn booted(&self) -> Stamp {
         Stamp(self.at.0.saturating_sub(i64::try_from(self.uptime.as_millis()).unwrap_or(i64::MAX)))
     }
+}
 
+/// Whether a host may be asked to reboot, and what stands in the way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostReadiness {
+    /// When it was read.
+    pub at: Stamp,
+    /// Whether the login may reboot.
+    pub privilege: Privilege,
+    /// What stands in the way of a reboot, or is worth a look.
+    pub findings: Vec<HostFinding>,
+}
+
+impl HostReadiness {
     /// The findings that speak against asking for a reboot.
     pub fn blocking(&self) -> impl Iterator<Item = &HostFinding> {
         self.findings.iter().filter(|finding| finding.blocks)

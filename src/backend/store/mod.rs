@@ -1,0 +1,64 @@
+//! Verified files on disk: etcd snapshots and archives, each with a sidecar that says what it is.
+//!
+//! A file gets its name only after it was written, flushed and read back; before that it is called `NAME.part` and is
+//! removed when anything goes wrong. Beside `NAME` stands `NAME.json`, the sidecar.
+
+use crate::domain::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a snapshot is: the content of its sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotMeta {
+    /// Cluster id, in hex.
+    pub cluster_id: String,
+    /// The store's revision when the snapshot was begun; the snapshot holds at least this.
+    pub revision: i64,
+    /// Server version of the member.
+    pub version: String,
+    /// SHA-256 of the whole file, in hex.
+    pub sha256: String,
+    /// Name of the member that it was read from.
+    pub member: String,
+    /// Size of the file in bytes (the database and 32 bytes of its own digest).
+    pub size: u64,
+    /// When it was begun.
+    pub taken: Stamp,
+}
+
+/// A snapshot on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its sidecar's content.
+    pub meta: SnapshotMeta,
+}
+
+/// What an archive of a host's files is: the content of its sidecar.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveMeta {
+    /// The node.
+    pub node: String,
+    /// The boot that the host was in.
+    pub boot_id: String,
+    /// What was asked for, relative to `/`.
+    pub paths: Vec<String>,
+    /// Number of entries.
+    pub entries: u64,
+    /// SHA-256 of the file, in hex.
+    pub sha256: String,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// When it was begun.
+    pub taken: Stamp,
+}
+
+/// An archive (tar) on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its sidecar's content.
+    pub meta: ArchiveMeta,
+}
