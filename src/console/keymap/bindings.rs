@@ -1,0 +1,145 @@
+//! The table of keys.
+
+use super::{Code, Command, Key, Preset};
+use crate::console::model::Pane;
+
+/// Where a binding holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In every pane.
+    Everywhere,
+    /// In these panes.
+    In(&'static [Pane]),
+    /// In every pane while a run is open.
+    OpenRun,
+}
+
+impl Scope {
+    /// Whether the key means something in this pane. (Without an open run a run's key still does: it is refused with
+    /// the reason.)
+    pub fn holds(self, focus: Pane) -> bool {
+        match self {
+            Self::Everywhere | Self::OpenRun => true,
+            Self::In(panes) => panes.contains(&focus),
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// The keys; the first one is shown in the footer.
+    pub keys: &'static [Key],
+    /// What they ask for.
+    pub command: Command,
+    /// Where.
+    pub scope: Scope,
+    /// A word for the footer; empty = only in the help.
+    pub word: &'static str,
+    /// A sentence for the help.
+    pub help: &'static str,
+}
+
+const fn bind(
+    keys: &'static [Key],
+    command: Command,
+    scope: Scope,
+    word: &'static str,
+    help: &'static str,
+) -> Binding {
+    Binding { keys, command, scope, word, help }
+}
+
+const ROWS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets]);
+const LISTS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets, Pane::Log]);
+const NODES: Scope = Scope::In(&[Pane::Nodes]);
+const BUDGETS: Scope = Scope::In(&[Pane::Budgets]);
+use Command as C;
+use Scope::{Everywhere, OpenRun};
+
+const K9S: &[Binding] = &[
+    bind(&[Key::char('c')], C::Cordon, NODES, "", "cordon, as in k9s"),
+    bind(&[Key::char('u')], C::Uncordon, NODES, "", "uncordon, as in k9s"),
+    bind(&[Key::char('r')], C::Drain, NODES, "", "drain, as in k9s"),
+];
+
+const COMMON: &[Binding] = &[
+    bind(&[Key::char('N')], C::Confirm, OpenRun, "confirm", "confirm the step that waits"),
+    bind(
+        &[Key::char('A')],
+        C::Automatic,
+        OpenRun,
+        "automatic",
+        "go on by itself until something is not green",
+    ),
+    bind(&[Key::char('P')], C::Pause, OpenRun, "pause", "pause after the present step; back to step by step"),
+    bind(&[Key::char('T')], C::Retry, OpenRun, "try again", "try the failed step again"),
+    bind(&[Key::char('K')], C::Skip, OpenRun, "skip", "leave the step out, where the plan allows it"),
+    bind(&[Key::char('X')], C::Abort, OpenRun, "abort", "stop and undo; the undo plan is shown first"),
+    bind(&[Key::char('C')], C::Cordon, NODES, "cordon", "cordon the selected or the marked nodes"),
+    bind(&[Key::char('U')], C::Uncordon, NODES, "uncordon", "uncordon the selected or the marked nodes"),
+    bind(&[Key::char('D')], C::Drain, NODES, "drain", "drain the selected node"),
+    bind(&[Key::char('R')], C::Reboot, NODES, "reboot", "reboot the selected node, step by step"),
+    bind(&[Key::char('S')], C::Snapshot, Everywhere, "snapshot", "take, verify and store an etcd snapshot"),
+    bind(
+        &[Key::char('B')],
+        C::Block,
+        BUDGETS,
+        "why blocked",
+        "explain what the selected budget blocks, and why",
+    ),
+    bind(&[Key::of(Code::Enter)], C::Details, Everywhere, "details", "all that is known of the selected row"),
+    bind(
+        &[Key::char('/')],
+        C::Filter,
+        LISTS,
+        "filter",
+        "filter the rows (node:NAME, op:N, level:warn in the log)",
+    ),
+    bind(&[Key::char('s')], C::Sort, ROWS, "sort", "sort by the next column"),
+    bind(&[Key::char('r')], C::Reverse, ROWS, "", "sort the other way round"),
+    bind(&[Key::char(' ')], C::Mark, NODES, "mark", "mark the selected row"),
+    bind(&[Key::char('y')], C::Copy, Everywhere, "copy", "copy the selected name or line"),
+    bind(&[Key::char('j'), Key::of(Code::Down)], C::Down, Everywhere, "", "next row"),
+    bind(&[Key::char('k'), Key::of(Code::Up)], C::Up, Everywhere, "", "row before"),
+    bind(&[Key::char('g'), Key::of(Code::Home)], C::Top, Everywhere, "", "first row"),
+    bind(&[Key::char('G'), Key::of(Code::End)], C::Bottom, Everywhere, "", "last row; in the log: follow"),
+    bind(&[Key::ctrl('d')], C::HalfDown, Everywhere, "", "half a page down"),
+    bind(&[Key::ctrl('u')], C::HalfUp, Everywhere, "", "half a page up"),
+    bind(&[Key::of(Code::PageDown), Key::ctrl('f')], C::PageDown, Everywhere, "", "a page down"),
+    bind(&[Key::of(Code::PageUp), Key::ctrl('b')], C::PageUp, Everywhere, "", "a page up"),
+    bind(&[Key::of(Code::Tab)], C::NextPane, Everywhere, "pane", "next pane"),
+    bind(&[Key::of(Code::BackTab)], C::PriorPane, Everywhere, "", "pane before"),
+    bind(&[Key::char('1')], C::Focus(Pane::Nodes), Everywhere, "", "nodes"),
+    bind(&[Key::char('2')], C::Focus(Pane::Etcd), Everywhere, "", "etcd members"),
+    bind(&[Key::char('3')], C::Focus(Pane::Budgets), Everywhere, "", "disruption budgets"),
+    bind(&[Key::char('4')], C::Focus(Pane::Log), Everywhere, "", "log"),
+    bind(&[Key::char('5')], C::Focus(Pane::Run), Everywhere, "", "the open run's steps, or the last run's"),
+    bind(&[Key::char('n')], C::NextRun, Everywhere, "", "show the next run"),
+    bind(&[Key::of(Code::Esc)], C::Back, Everywhere, "", "close, clear the filter and the marks, go back"),
+    bind(
+        &[Key::char(':')],
+        C::Palette,
+        Everywhere,
+        "command",
+        "type a command, for example `:drain worker-1`",
+    ),
+    bind(&[Key::char('?')], C::Help, Everywhere, "help", "show the keys"),
+    bind(&[Key::ctrl('r')], C::Reconnect, Everywhere, "", "read the kubeconfig again and connect anew"),
+    bind(
+        &[Key::char('q'), Key::ctrl('c')],
+        C::Quit,
+        Everywhere,
+        "quit",
+        "quit; asks while an operation lives",
+    ),
+];
+
+/// All bindings of a preset, the more special ones first.
+pub fn bindings(preset: Preset) -> impl Iterator<Item = &'static Binding> {
+    let own: &[Binding] = match preset {
+        Preset::Default => &[],
+        Preset::K9s => K9S,
+    };
+    own.iter().chain(COMMON)
+}

@@ -1,0 +1,11 @@
+//! The terminal console: a pure core (model, messages, `update`, keys, dialogs, lists), drawn by `view` and fed by
+//! `shell`.
+//!
+//! The core knows no task, no clock and no terminal: what happens comes in as a [`msg::Msg`], what shall happen goes
+//! out as [`msg::Effect`]s, and time is the [`Stamp`](crate::domain::time::Stamp) that messages carry.
+
+pub mod dialog;
+pub mod keymap;
+pub mod list;
+pub mod model;
+pub mod msg;

@@ -1,0 +1,90 @@
+//! The whole protocol of the console: what comes in and what goes out, as plain data.
+
+use super::keymap::Key;
+use crate::domain::etcd::EtcdView;
+use crate::domain::feed::{Liveness, Observation, Source};
+use crate::domain::guard::{Permit, Request};
+use crate::domain::host::HostFacts;
+use crate::domain::ids::{Generation, NodeName, OpId, RunId};
+use crate::domain::log::LogLine;
+use crate::domain::report::Report;
+use crate::domain::run::{RunCommand, RunEvent};
+use crate::domain::time::Stamp;
+use serde::{Deserialize, Serialize};
+
+/// A run of an earlier process that did not end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Orphan {
+    /// The run.
+    pub run: RunId,
+    /// What it was, how far it came and what it may have left changed.
+    pub words: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Msg {
+    /// A key, and when.
+    Key(Key, Stamp),
+    /// Pasted text.
+    Paste(String),
+    /// The terminal has another size: columns, lines.
+    Resize(u16, u16),
+    /// Time goes on.
+    Tick(Stamp),
+    /// A kubeconfig was read: a new connection begins, for this context.
+    Joined(Generation, String),
+    /// The cluster's observer saw something.
+    Seen(Generation, Observation),
+    /// A round over the etcd members ended.
+    Etcd(Generation, EtcdView),
+    /// How a source is.
+    Source(Generation, Source, Liveness),
+    /// A host told of its boot.
+    Host(Generation, NodeName, HostFacts),
+    /// A run of this process goes on.
+    Run(RunEvent),
+    /// A run could not be started, or its task ended without a last event.
+    RunLost(OpId, Report),
+    /// Runs of earlier processes that did not end.
+    Orphans(Vec<Orphan>),
+    /// A line for the log.
+    Log(LogLine),
+    /// So many lines came too fast to be shown.
+    LogDropped(u64),
+    /// The process was asked to end (SIGINT, SIGTERM, SIGHUP); `true` = without asking back.
+    EndAsked(bool),
+}
+
+/// What shall happen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Start a run.
+    Start {
+        /// Its operation.
+        op: OpId,
+        /// What.
+        request: Request,
+        /// The leave to do it.
+        permit: Permit,
+        /// Whether it goes on by itself from the start.
+        automatic: bool,
+    },
+    /// Tell a run something.
+    Command {
+        /// Its operation.
+        op: OpId,
+        /// What.
+        command: RunCommand,
+    },
+    /// Put a text into the clipboard.
+    Copy(String),
+    /// Read the kubeconfig again and connect anew.
+    Reconnect,
+    /// Ask this node's host for its boot.
+    Probe(NodeName),
+    /// End the console; runs that live are cancelled and waited for.
+    Quit,
+}
