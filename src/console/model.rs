@@ -11,6 +11,7 @@ use crate::domain::feed::{Liveness, Source, Table};
 use crate::domain::guard::Request;
 use crate::domain::host::HostFacts;
 use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
+use crate::domain::lock::LeaseRow;
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
@@ -101,8 +102,8 @@ pub struct Known {
     pub etcd: Option<EtcdView>,
     /// What hosts said of their boot.
     pub hosts: BTreeMap<NodeName, HostFacts>,
-    /// Who holds the maintenance lease, in words.
-    pub lock: Option<String>,
+    /// The maintenance lock as it is now.
+    pub lock: Option<LeaseRow>,
     /// The API server's version.
     pub version: Option<String>,
     /// How each source is.
