@@ -95,3 +95,38 @@ impl Row for PodRow {
         self.key.clone()
     }
 }
+
+/// A running, ready pod of one ReplicaSet on `worker-1`, for tests.
+#[cfg(test)]
+pub(crate) fn sample(namespace: &str, name: &str) -> PodRow {
+    PodRow {
+        key: PodKey {
+            namespace: namespace.into(),
+            name: name.into(),
+            uid: format!("uid-{namespace}-{name}"),
+        },
+        node: Some("worker-1".into()),
+        phase: Phase::Running,
+        ready: true,
+        deleting: None,
+        grace_secs: 30,
+        owner: Some(Owner {
+            api_version: "apps/v1".into(),
+            kind: "ReplicaSet".into(),
+            name: "web".into(),
+            uid: "rs".into(),
+        }),
+        mirror: false,
+        empty_dirs: Vec::new(),
+        claims: Vec::new(),
+        labels: BTreeMap::new(),
+        priority: 0,
+        priority_class: String::new(),
+        restarts: 0,
+        waiting: None,
+        finalizers: Vec::new(),
+        node_selector: BTreeMap::new(),
+        tolerates_cordon: false,
+        created: None,
+    }
+}

@@ -61,6 +61,78 @@ impl Selector {
     }
 }
 
+/// Reads a selector as typed on a command line (`app=web,tier!=db,zone in (a,b),!legacy`), with the grammar of
+/// apimachinery's `labels.Parse` except its numeric comparisons.
+///
+/// # Errors
+/// One sentence about the first part that cannot be read.
+pub fn parse(text: &str) -> Result<Selector, String> {
+    let mut selector = Selector::default();
+    for part in split(text) {
+        let part = part.trim();
+        if part.is_empty() {
+            return if text.trim().is_empty() {
+                Ok(selector)
+            } else {
+                Err(format!("selector \"{text}\" has an empty part"))
+            };
+        }
+        selector.expressions.push(requirement(part)?);
+    }
+    Ok(selector)
+}
+
+/// Splits at commas that are not inside parentheses.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_i32, 0);
+    for (at, ch) in text.char_indices() {
+        match ch {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            ',' if depth <= 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn requirement(part: &str) -> Result<Requirement, String> {
+    let need = |key: &str, operator, values: Vec<String>| {
+        let key = key.trim();
+        let is_key = |ch: char| ch.is_ascii_alphanumeric() || "-_./".contains(ch);
+        if key.is_empty() || !key.chars().all(is_key) {
+            return Err(format!("\"{part}\" is not a label selector"));
+        }
+        Ok(Requirement { key: key.to_owned(), operator, values })
+    };
+    if let Some((key, values)) = part.split_once('(') {
+        let Some(values) = values.trim_end().strip_suffix(')') else {
+            return Err(format!("\"{part}\" lacks a closing parenthesis"));
+        };
+        let values = values.split(',').map(|value| value.trim().to_owned()).collect();
+        let key = key.trim_end();
+        return match key.rsplit_once(char::is_whitespace) {
+            Some((key, "in")) => need(key, Operator::In, values),
+            Some((key, "notin")) => need(key, Operator::NotIn, values),
+            _ => Err(format!("\"{part}\" has neither \"in\" nor \"notin\" before the parenthesis")),
+        };
+    }
+    if let Some((key, value)) = part.split_once("!=") {
+        return need(key, Operator::NotIn, vec![value.trim().to_owned()]);
+    }
+    if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+        return need(key, Operator::In, vec![value.trim().to_owned()]);
+    }
+    match part.strip_prefix('!') {
+        Some(key) => need(key, Operator::DoesNotExist, Vec::new()),
+        None => need(part, Operator::Exists, Vec::new()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +155,30 @@ mod tests {
         assert!(!need(Operator::In).matches(&BTreeMap::new()));
         assert!(!need(Operator::Exists).matches(&BTreeMap::new()));
         assert!(need(Operator::DoesNotExist).matches(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn typed_selectors_are_read_as_kubectl_reads_them() {
+        let labels =
+            BTreeMap::from([("app".to_owned(), "web".to_owned()), ("zone".to_owned(), "b".to_owned())]);
+        let cases = [
+            ("", true),
+            ("app=web", true),
+            ("app==web,zone=b", true),
+            ("app=web,zone=a", false),
+            ("app!=web", false),
+            ("tier!=db", true),
+            ("zone in (a, b),app", true),
+            ("zone notin (a,b)", false),
+            ("!legacy", true),
+            ("!app", false),
+            ("app=", false),
+        ];
+        for (text, matches) in cases {
+            assert_eq!(parse(text).map(|selector| selector.matches(&labels)), Ok(matches), "{text}");
+        }
+        for text in ["=x", "a b", "zone in (a", "zone on (a)", "app,,zone", ",", "a>5"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }
