@@ -1,12 +1,12 @@
 //! Keys of the simulated cluster: authorities, the operator's certificates, SSH keys.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use russh::keys::PrivateKey;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::ssh_key::private::{Ed25519Keypair, KeypairData};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::Error;
 use super::tls::{Authority, Pair, Subject};
@@ -29,48 +29,36 @@ pub struct Credentials {
     pub etcd_client: Pair,
     /// The operator's private SSH key (ed25519, OpenSSH format).
     pub ssh_key: String,
-    /// Private SSH host key by node name.
-    host_keys: BTreeMap<String, String>,
+    /// What the SSH host keys are made from.
+    host_seed: [u8; 32],
 }
 
 impl Credentials {
     /// The administrator's user name.
     pub const API_USER: &str = "kubernetes-admin";
-    /// The administrator's groups.
-    pub const API_GROUPS: &[&str] = &["system:masters"];
+    /// The administrator's group.
+    pub const API_GROUP: &str = "system:masters";
 
-    /// New keys for hosts of these names.
-    pub fn generate(nodes: &[&str]) -> Result<Self, Error> {
+    /// New keys.
+    pub fn generate() -> Result<Self, Error> {
         let api_authority = Authority::generate("kubernetes")?;
         let etcd_authority = Authority::generate("etcd-ca")?;
-        let client = |common_name, organizations| Subject {
+        let client = |common_name, organization| Subject {
             common_name,
-            organizations,
+            organization,
             names: &[],
             server: false,
             client: true,
         };
-        let mut credentials = Self {
-            api_client: api_authority.issue(&client(Self::API_USER, Self::API_GROUPS))?,
-            etcd_client: etcd_authority.issue(&client("pitstop-operator", &[]))?,
+        Ok(Self {
+            api_client: api_authority.issue(&client(Self::API_USER, Some(Self::API_GROUP)))?,
+            etcd_client: etcd_authority.issue(&client("pitstop-operator", None))?,
             front_proxy_authority: Authority::generate("front-proxy-ca")?,
             api_authority,
             etcd_authority,
-            ssh_key: new_ssh_key("ops@pitstop-sim")?,
-            host_keys: BTreeMap::new(),
-        };
-        credentials.add_hosts(nodes)?;
-        Ok(credentials)
-    }
-
-    /// Makes host keys for those hosts that have none.
-    pub fn add_hosts(&mut self, nodes: &[&str]) -> Result<(), Error> {
-        for node in nodes {
-            if !self.host_keys.contains_key(*node) {
-                self.host_keys.insert((*node).to_owned(), new_ssh_key(node)?);
-            }
-        }
-        Ok(())
+            ssh_key: ssh_key(&rand::random(), "ops@pitstop-sim")?.to_openssh(LineEnding::LF)?.to_string(),
+            host_seed: rand::random(),
+        })
     }
 
     /// The authority's certificate that API clients need (PEM).
@@ -83,10 +71,10 @@ impl Credentials {
         &self.etcd_authority.pair.cert
     }
 
-    /// The private host key of a node.
+    /// The private host key of a node: always the same for the same name.
     pub fn host_key(&self, node: &str) -> Result<PrivateKey, Error> {
-        let text = self.host_keys.get(node).map(String::as_str).unwrap_or_default();
-        Ok(PrivateKey::from_openssh(text)?)
+        let seed = Sha256::new().chain_update(self.host_seed).chain_update(node).finalize();
+        ssh_key(&seed.into(), node)
     }
 
     /// The operator's key pair.
@@ -109,10 +97,9 @@ impl Credentials {
     }
 }
 
-fn new_ssh_key(comment: &str) -> Result<String, Error> {
-    let pair = Ed25519Keypair::from_seed(&rand::random::<[u8; 32]>());
-    let key = PrivateKey::new(KeypairData::Ed25519(pair), comment)?;
-    Ok(key.to_openssh(LineEnding::LF)?.to_string())
+fn ssh_key(seed: &[u8; 32], comment: &str) -> Result<PrivateKey, Error> {
+    let pair = Ed25519Keypair::from_seed(seed);
+    Ok(PrivateKey::new(KeypairData::Ed25519(pair), comment)?)
 }
 
 #[cfg(test)]
@@ -120,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survive_being_stored_and_grow_by_hosts() {
-        let first = Credentials::generate(&["cp-1"]).unwrap();
-        let mut again: Credentials = serde_json::from_str(&serde_json::to_string(&first).unwrap()).unwrap();
-        again.add_hosts(&["cp-1", "worker-1"]).unwrap();
+    fn survive_being_stored_and_fit_any_host() {
+        let first = Credentials::generate().unwrap();
+        let again: Credentials = serde_json::from_str(&serde_json::to_string(&first).unwrap()).unwrap();
         let public = |credentials: &Credentials, node| {
             credentials.host_key(node).unwrap().public_key().to_openssh().unwrap()
         };
         assert_eq!(public(&first, "cp-1"), public(&again, "cp-1"));
+        assert_ne!(public(&first, "cp-1"), public(&first, "cp-2"));
         let known = again.known_hosts([("worker-1", "[127.0.0.1]:4001".to_owned())]).unwrap();
         assert!(known.starts_with("[127.0.0.1]:4001 ssh-ed25519 AAAA"), "{known}");
         assert!(again.ssh_key.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));

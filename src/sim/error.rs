@@ -18,6 +18,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// There is no machine of that name, or it has not what was asked for.
+    #[error("the simulated cluster has no control plane or machine {0:?}")]
+    Unknown(String),
     /// No port of the loopback interface can be opened.
     #[error("cannot listen on the loopback interface")]
     Listen(#[source] std::io::Error),

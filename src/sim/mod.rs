@@ -8,6 +8,7 @@ pub mod machine;
 pub mod pace;
 pub mod pki;
 pub mod store;
+pub mod subject;
 pub mod tls;
 pub mod wire;
 

@@ -34,30 +34,30 @@ impl ControlPlanePki {
         let api: Vec<String> = own.iter().chain(api_names).cloned().collect();
         let server = |common_name, names, client| Subject {
             common_name,
-            organizations: &[],
+            organization: None,
             names,
             server: true,
             client,
         };
-        let client = |common_name, organizations| Subject {
+        let client = |common_name, organization| Subject {
             common_name,
-            organizations,
+            organization,
             names: &[],
             server: false,
             client: true,
         };
         let (api_ca, etcd_ca) = (&credentials.api_authority, &credentials.etcd_authority);
-        let masters = &["system:masters"][..];
+        let masters = Some("system:masters");
         Ok(Self {
             apiserver: api_ca.issue(&server("kube-apiserver", &api, false))?,
             apiserver_kubelet_client: api_ca.issue(&client("kube-apiserver-kubelet-client", masters))?,
-            apiserver_etcd_client: etcd_ca.issue(&client("kube-apiserver-etcd-client", &[]))?,
+            apiserver_etcd_client: etcd_ca.issue(&client("kube-apiserver-etcd-client", None))?,
             front_proxy_client: credentials
                 .front_proxy_authority
-                .issue(&client("front-proxy-client", &[]))?,
+                .issue(&client("front-proxy-client", None))?,
             etcd_server: etcd_ca.issue(&server(name, &own, true))?,
             etcd_peer: etcd_ca.issue(&server(name, &own, true))?,
-            etcd_healthcheck_client: etcd_ca.issue(&client("kube-etcd-healthcheck-client", &[]))?,
+            etcd_healthcheck_client: etcd_ca.issue(&client("kube-etcd-healthcheck-client", None))?,
         })
     }
 }

@@ -39,8 +39,8 @@ impl std::fmt::Debug for Pair {
 pub struct Subject<'a> {
     /// Common name: the user for the API server.
     pub common_name: &'a str,
-    /// Organizations: the groups for the API server.
-    pub organizations: &'a [&'a str],
+    /// Organization: the group for the API server. (`rcgen` writes at most one.)
+    pub organization: Option<&'a str>,
     /// Host names and IP addresses; empty for a client's certificate.
     pub names: &'a [String],
     /// May serve TLS.
@@ -72,8 +72,8 @@ impl Authority {
         let mut params = CertificateParams::new(subject.names)?;
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, subject.common_name);
-        for organization in subject.organizations {
-            params.distinguished_name.push(DnType::OrganizationName, *organization);
+        if let Some(organization) = subject.organization {
+            params.distinguished_name.push(DnType::OrganizationName, organization);
         }
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
         if subject.server {
@@ -172,7 +172,7 @@ mod tests {
         let names = ["cp-1".to_owned(), "10.0.0.11".to_owned()];
         let subject = Subject {
             common_name: "cp-1",
-            organizations: &["system:nodes"],
+            organization: Some("system:nodes"),
             names: &names,
             server: true,
             client: true,

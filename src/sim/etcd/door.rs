@@ -41,12 +41,17 @@ impl Door {
         Some(Self { ensemble: ensemble.clone(), node: node.to_owned(), index, tls, stop })
     }
 
+    /// Whether the member runs.
+    pub fn is_open(&self) -> bool {
+        self.ensemble.is_up(&self.node)
+    }
+
     /// Serves `stream` in a task of its own; refused while the member does not run.
     pub fn accept<S>(&self, stream: S) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if !self.ensemble.is_up(&self.node) {
+        if !self.is_open() {
             return Err(refused());
         }
         let door = self.clone();

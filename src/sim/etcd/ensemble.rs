@@ -32,6 +32,7 @@ struct Inner {
     pace: Pace,
     state: Mutex<State>,
     health: watch::Sender<Health>,
+    serving: watch::Sender<bool>,
 }
 
 impl Ensemble {
@@ -45,7 +46,9 @@ impl Ensemble {
     ) -> Self {
         let state = State::new(&spec, machines);
         let health = watch::Sender::new(state.health());
-        let inner = Inner { spec, version: version.to_owned(), pace, state: Mutex::new(state), health };
+        let serving = watch::Sender::new(state.is_serving());
+        let state = Mutex::new(state);
+        let inner = Inner { spec, version: version.to_owned(), pace, state, health, serving };
         let ensemble = Self { inner: Arc::new(inner) };
         for (index, (machine, _)) in machines.iter().enumerate() {
             ensemble.spawn(stop, ensemble.clone().follow(index, machine.power()));
@@ -62,6 +65,11 @@ impl Ensemble {
     /// The present state and all later ones.
     pub fn watch(&self) -> watch::Receiver<Health> {
         self.inner.health.subscribe()
+    }
+
+    /// Whether a leader is there that a quorum follows, now and later: what an API server needs.
+    pub fn serving(&self) -> watch::Receiver<bool> {
+        self.inner.serving.subscribe()
     }
 
     /// Node of the leader, as the members see it.
@@ -159,6 +167,9 @@ impl Ensemble {
         drop(state);
         // Told even when the summary is the same: a follower may have gone.
         self.inner.health.send_replace(health);
+        self.inner
+            .serving
+            .send_if_modified(|known| std::mem::replace(known, health.serving) != health.serving);
         result
     }
 

@@ -50,7 +50,7 @@ impl Bench {
         let ensemble = Ensemble::start(spec, "3.6.5", &members, Pace::default(), &stop);
         let ca = Authority::generate("etcd-ca").unwrap();
         let subject =
-            Subject { common_name: "client", organizations: &[], names: &[], server: false, client: true };
+            Subject { common_name: "client", organization: None, names: &[], server: false, client: true };
         let client = ca.issue(&subject).unwrap();
         Self { machines, ensemble, ca, client, stop }
     }
@@ -62,7 +62,7 @@ impl Bench {
     fn channel(&self, node: &str) -> Channel {
         let names = ["127.0.0.1".to_owned(), node.to_owned()];
         let subject =
-            Subject { common_name: node, organizations: &[], names: &names, server: true, client: true };
+            Subject { common_name: node, organization: None, names: &names, server: true, client: true };
         let identity = self.ca.issue(&subject).unwrap();
         let tls = server_config(&identity, &self.ca.pair.cert, Clients::Required, &[b"h2"]).unwrap();
         let door = Door::new(&self.ensemble, node, tls, self.stop.clone()).unwrap();

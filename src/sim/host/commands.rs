@@ -272,7 +272,7 @@ impl Host {
         let Some(request) = archive::request(arguments) else {
             return Output::failure(2, "tar: only -c to standard output, without compression, is simulated");
         };
-        let mut problems = String::new();
+        let mut problems = Vec::new();
         let mut entries: Vec<(String, u32, Option<&[u8]>)> = Vec::new();
         for path in &request.paths {
             let from =
@@ -281,7 +281,7 @@ impl Host {
             for (name, file) in self.inner.files.below(&from) {
                 found = true;
                 if !caller.is_root && file.mode & 0o004 == 0 {
-                    problems += &format!("tar: {name}: Cannot open: Permission denied\n");
+                    problems.push(format!("{name}: Cannot open: Permission denied"));
                     continue;
                 }
                 let prefix = format!("{}/", request.directory.trim_end_matches('/'));
@@ -290,7 +290,7 @@ impl Host {
                 entries.push((stored.to_owned(), file.mode, Some(&file.content)));
             }
             if !found {
-                problems += &format!("tar: {path}: Cannot stat: No such file or directory\n");
+                problems.push(format!("{path}: Cannot stat: No such file or directory"));
             }
         }
         let modified = u64::try_from(jiff::Timestamp::now().as_second()).unwrap_or_default();
@@ -302,14 +302,25 @@ impl Host {
         });
         let (stdout, too_long) = archive::write(whole);
         for path in too_long {
-            problems += &format!("tar: {path}: file name is too long; not dumped\n");
+            problems.push(format!("{path}: file name is too long; not dumped"));
         }
         if !problems.is_empty() {
-            problems += "tar: Exiting with failure status due to previous errors\n";
+            problems.push("Exiting with failure status due to previous errors".to_owned());
         }
         let status = if problems.is_empty() { 0 } else { 2 };
-        Output { stdout, stderr: problems.into_bytes(), status, cut: false }
+        let stderr = lines(problems.iter().map(|problem| format!("tar: {problem}")));
+        Output { stdout, stderr: stderr.into_bytes(), status, cut: false }
     }
+}
+
+/// Texts as lines.
+pub fn lines<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let mut all = String::new();
+    for text in texts {
+        all.push_str(text.as_ref());
+        all.push('\n');
+    }
+    all
 }
 
 fn redirect(command: &Simple, output: &mut Output) {

@@ -3,7 +3,7 @@
 //! Source: etcd `server/etcdserver/api/etcdhttp/health.go` (checks of `/livez` and `/readyz`, texts).
 
 use super::Host;
-use super::commands::Output;
+use super::commands::{Output, lines};
 use crate::proto::AlarmType;
 
 /// Runs `curl` with `arguments`.
@@ -47,8 +47,10 @@ pub async fn curl(host: &Host, arguments: &[&str]) -> Output {
     if checks.iter().any(|(_, holds)| !holds) {
         return unavailable();
     }
-    let lines: String = checks.iter().map(|(name, _)| format!("[+]{name} ok\n")).collect();
-    if query.contains("verbose") { Output::text(lines + "ok\n") } else { Output::line("ok") }
+    if !query.contains("verbose") {
+        return Output::line("ok");
+    }
+    Output::text(lines(checks.iter().map(|(name, _)| format!("[+]{name} ok"))) + "ok\n")
 }
 
 fn unavailable() -> Output {

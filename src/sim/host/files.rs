@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::commands::lines;
 use crate::sim::machine::Machine;
 use crate::sim::pki::ControlPlanePki;
 use crate::sim::tls::{Authority, Pair, Subject};
@@ -49,13 +50,13 @@ impl Files {
         files.add_pair("pki/etcd/peer", &pki.etcd_peer);
         files.add_pair("pki/etcd/healthcheck-client", &pki.etcd_healthcheck_client);
         let local = format!("https://{}:6443", machine.address());
-        let users: &[(&str, &str, &[&str])] = &[
-            ("admin.conf", Credentials::API_USER, Credentials::API_GROUPS),
-            ("controller-manager.conf", "system:kube-controller-manager", &[]),
-            ("scheduler.conf", "system:kube-scheduler", &[]),
+        let users: &[(&str, &str, Option<&str>)] = &[
+            ("admin.conf", Credentials::API_USER, Some(Credentials::API_GROUP)),
+            ("controller-manager.conf", "system:kube-controller-manager", None),
+            ("scheduler.conf", "system:kube-scheduler", None),
         ];
-        for (file, user, groups) in users {
-            files.add_kubeconfig(file, credentials, user, groups, &local)?;
+        for (file, user, group) in users {
+            files.add_kubeconfig(file, credentials, user, *group, &local)?;
         }
         for (component, text) in manifests(machine, etcd, kubernetes) {
             files.add(&format!("manifests/{component}.yaml"), 0o600, &text);
@@ -69,7 +70,7 @@ impl Files {
         files.add("pki/ca.crt", 0o644, credentials.api_ca());
         let user = format!("system:node:{}", machine.name());
         let server = "https://api.pitstop-sim.internal:6443";
-        files.add_kubeconfig("kubelet.conf", credentials, &user, &["system:nodes"], server)?;
+        files.add_kubeconfig("kubelet.conf", credentials, &user, Some("system:nodes"), server)?;
         Ok(files)
     }
 
@@ -107,11 +108,11 @@ impl Files {
         path: &str,
         credentials: &Credentials,
         user: &str,
-        groups: &[&str],
+        group: Option<&str>,
         server: &str,
     ) -> Result<(), Error> {
         let subject =
-            Subject { common_name: user, organizations: groups, names: &[], server: false, client: true };
+            Subject { common_name: user, organization: group, names: &[], server: false, client: true };
         let pair = credentials.api_authority.issue(&subject)?;
         let text = format!(
             "apiVersion: v1\nkind: Config\nclusters:\n- name: kubernetes\n  cluster:\n    server: {server}\n    \
@@ -133,7 +134,7 @@ fn manifests(machine: &Machine, etcd: &str, kubernetes: &str) -> [(&'static str,
     let name = machine.name();
     let pki = "/etc/kubernetes/pki";
     let pod = |component: &str, image: &str, arguments: &[String]| {
-        let arguments: String = arguments.iter().map(|argument| format!("    - {argument}\n")).collect();
+        let arguments = lines(arguments.iter().map(|argument| format!("    - {argument}")));
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  labels:\n    component: {component}\n    tier: control-plane\n  \
              name: {component}\n  namespace: kube-system\nspec:\n  containers:\n  - name: {component}\n    \

@@ -1,6 +1,6 @@
 //! Text filters for the right side of a pipe: `head`, `tail`, `grep`, `wc`.
 
-use super::commands::Output;
+use super::commands::{self, Output};
 
 /// Runs the filter `name` on `stdin`.
 pub fn run(name: &str, arguments: &[&str], stdin: &[u8]) -> Output {
@@ -29,5 +29,5 @@ fn count(arguments: &[&str]) -> usize {
 }
 
 fn print(lines: &[&str]) -> Output {
-    Output::text(lines.iter().map(|line| format!("{line}\n")).collect::<String>())
+    Output::text(commands::lines(lines))
 }

@@ -35,12 +35,17 @@ pub fn config(key: PrivateKey) -> Config {
 }
 
 impl Host {
+    /// Whether it lets connections in.
+    pub fn is_open(&self) -> bool {
+        self.machine().power().borrow().is_serving()
+    }
+
     /// Serves `stream` in a task of its own; refused while the machine is off or shutting down.
     pub fn accept<S>(&self, stream: S) -> io::Result<()>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        if !self.machine().power().borrow().is_serving() {
+        if !self.is_open() {
             return Err(refused());
         }
         let host = self.clone();

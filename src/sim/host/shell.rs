@@ -120,10 +120,9 @@ fn word(text: &str) -> Result<(String, &str), SyntaxError> {
                 }
                 word.push(escaped);
             }
-            (Some(_), _) => word.push(c),
             (None, '\'' | '"') => quote = Some(c),
             (None, ' ' | '\t' | '\n' | ';' | '|' | '&' | '>' | '<') => return Ok((word, &text[at.max(1)..])),
-            (None, _) => word.push(c),
+            _ => word.push(c),
         }
     }
     match quote {

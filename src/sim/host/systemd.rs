@@ -1,7 +1,7 @@
 //! `systemctl` and `systemd-inhibit`, as far as a reboot needs them.
 
 use super::Host;
-use super::commands::{Caller, Output};
+use super::commands::{self, Caller, Output};
 
 /// Units of the upgrade jobs.
 const UPGRADES: &[&str] = &["apt-daily", "apt-daily-upgrade", "unattended-upgrades"];
@@ -66,8 +66,7 @@ fn is_active(host: &Host, units: &[&str], arguments: &[&str]) -> Output {
     if arguments.iter().any(|argument| matches!(*argument, "-q" | "--quiet")) {
         return Output::status(code);
     }
-    let lines: String = states.iter().map(|state| format!("{state}\n")).collect();
-    Output { status: code, ..Output::text(lines) }
+    Output { status: code, ..Output::text(commands::lines(states)) }
 }
 
 /// Runs `systemd-inhibit`, which only lists here.

@@ -35,7 +35,7 @@ fn bench(faults: HostFaults) -> Bench {
         reboot: RebootOutcome::Normal,
     };
     let machine = Machine::new(spec, Pace::default(), stop.clone());
-    let credentials = Credentials::generate(&["cp-1"]).unwrap();
+    let credentials = Credentials::generate().unwrap();
     let pki = ControlPlanePki::issue(&credentials, "cp-1", "10.0.0.11", &[]).unwrap();
     let files = Files::of_control_plane(&credentials, &pki, &machine, "3.6.5", "v1.34.2").unwrap();
     let members = [(machine.clone(), MemberFaults::default())];
@@ -124,7 +124,7 @@ async fn commands_answer_on_both_streams_with_a_status() {
 #[tokio::test(start_paused = true)]
 async fn a_stranger_is_not_let_in() {
     let bench = bench(HostFaults::default());
-    let stranger = Credentials::generate(&[]).unwrap();
+    let stranger = Credentials::generate().unwrap();
     let (near, far) = wire::pair();
     bench.host.accept(far).unwrap();
     let mut session = client::connect_stream(Arc::default(), near, Trusting).await.unwrap();
