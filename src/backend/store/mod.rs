@@ -3,6 +3,13 @@
 //! A file gets its name only after it was written, flushed and read back; before that it is called `NAME.part` and is
 //! removed when anything goes wrong. Beside `NAME` stands `NAME.json`, the sidecar.
 
+pub mod list;
+pub(crate) mod part;
+pub mod verify;
+
+pub use list::{Listed, list, newest_verified};
+pub use verify::verify;
+
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -61,4 +68,30 @@ pub struct ArchiveFile {
     pub path: PathBuf,
     /// Its sidecar's content.
     pub meta: ArchiveMeta,
+}
+
+/// A stamp for file names: `20260921T141320Z`.
+pub(crate) fn stamp_for_name(stamp: Stamp) -> String {
+    jiff::Timestamp::from_millisecond(stamp.0)
+        .map_or_else(|_| stamp.0.to_string(), |time| time.strftime("%Y%m%dT%H%M%SZ").to_string())
+}
+
+/// A name from outside as part of a file name: letters, digits, `-` and `.`; everything else becomes `_`.
+pub(crate) fn safe_for_name(text: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' };
+    let name: String = text.chars().take(100).map(safe).collect();
+    if name.starts_with('.') || name.is_empty() { format!("_{name}") } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_directory() {
+        assert_eq!(safe_for_name("../../etc/passwd"), "_.._.._etc_passwd");
+        assert_eq!(safe_for_name("cp-1.example.org"), "cp-1.example.org");
+        assert_eq!(safe_for_name(""), "_");
+        assert_eq!(stamp_for_name(Stamp(1_790_000_000_123)), "20260921T141320Z");
+    }
 }

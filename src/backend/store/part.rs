@@ -1,0 +1,285 @@
+//! A file on its way: called `.part`, readable by its owner only, named when it is whole and gone when it is not.
+
+use crate::backend::error::Error;
+use crate::domain::report::FailureKind;
+use crate::domain::text::bytes as size_in_words;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncWriteExt, BufWriter};
+
+/// What stays free on the disk beyond the file itself.
+const RESERVE: u64 = 16 * 1024 * 1024;
+
+/// A file that is being written. Dropping it before [`Part::finish`] removes what was written.
+pub(crate) struct Part {
+    path: PathBuf,
+    file: BufWriter<tokio::fs::File>,
+    hash: Sha256,
+    size: u64,
+    leftover: Leftover,
+}
+
+/// Removes a file when dropped, unless it was kept.
+struct Leftover(Option<PathBuf>);
+
+impl Leftover {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // nothing to be done when even this fails; a `.part` is never taken for a file
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn local(path: &Path, error: &io::Error) -> Error {
+    Error::new(FailureKind::Local, "write", path.display().to_string(), error.to_string())
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// The sidecar of a file.
+pub(crate) fn sidecar(path: &Path) -> PathBuf {
+    with_suffix(path, ".json")
+}
+
+fn create_private(path: &Path) -> io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+impl Part {
+    /// Begins `dir/name`. The directory is made when it is missing (for its owner only); an existing file of that
+    /// name, finished or not, is never overwritten.
+    pub(crate) async fn create(dir: &Path, name: &str) -> Result<Self, Error> {
+        let path = dir.join(name);
+        let part = with_suffix(&path, ".part");
+        let (dir, wanted, opened) = (dir.to_owned(), path.clone(), part.clone());
+        let file = blocking(&path, move || {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
+            for taken in [&wanted, &sidecar(&wanted)] {
+                if taken.symlink_metadata().is_ok() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::AlreadyExists,
+                        "exists already; it is not overwritten",
+                    ));
+                }
+            }
+            create_private(&opened)
+        })
+        .await?;
+        Ok(Self {
+            path,
+            file: BufWriter::with_capacity(1024 * 1024, tokio::fs::File::from_std(file)),
+            hash: Sha256::new(),
+            size: 0,
+            leftover: Leftover(Some(part)),
+        })
+    }
+
+    /// Fails when the disk has no room for `size` bytes and a reserve.
+    pub(crate) fn require_room(&self, size: u64) -> Result<(), Error> {
+        let dir = self.path.parent().unwrap_or(Path::new("."));
+        let found = rustix::fs::statvfs(dir).map_err(|error| local(dir, &error.into()))?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let needed = size.saturating_add(RESERVE);
+        if free >= needed {
+            return Ok(());
+        }
+        let (needed, free) = (size_in_words(needed), size_in_words(free));
+        Err(Error::new(
+            FailureKind::Local,
+            "write",
+            self.path.display().to_string(),
+            format!("needs {needed}, only {free} are free in {}", dir.display()),
+        )
+        .hint("make room, or choose another directory"))
+    }
+
+    /// Adds bytes.
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.hash.update(bytes);
+        self.size += bytes.len() as u64;
+        self.file.write_all(bytes).await.map_err(|error| local(&self.path, &error))
+    }
+
+    /// Bytes added so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Flushes the file to the disk, reads it back, and only when it holds what was written gives it and its sidecar
+    /// their names. `describe` makes the sidecar's content from the file's size and SHA-256 (hex).
+    pub(crate) async fn finish<M: Serialize + Send + 'static>(
+        mut self,
+        describe: impl FnOnce(u64, String) -> M,
+    ) -> Result<(PathBuf, M), Error> {
+        let flushed = async {
+            self.file.flush().await?;
+            self.file.get_mut().sync_all().await
+        };
+        flushed.await.map_err(|error| local(&self.path, &error))?;
+        let (path, size, sha256) = (self.path.clone(), self.size, hex(&self.hash.clone().finalize()));
+        let meta = describe(size, sha256.clone());
+        let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
+        let target = path.clone();
+        blocking(&path, move || publish(&target, size, &sha256, &text)).await?;
+        self.leftover.keep();
+        Ok((path, meta))
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.map_err(|error| local(path, &error)),
+        Err(error) => Err(local(path, &io::Error::other(error.to_string()))),
+    }
+}
+
+/// Reads back, then names: the sidecar first, so that a named file always has one.
+fn publish(path: &Path, size: u64, sha256: &str, meta: &[u8]) -> io::Result<()> {
+    let part = with_suffix(path, ".part");
+    let (read_size, read_sha256) = digest_from_disk(&part)?;
+    if (read_size, read_sha256.as_str()) != (size, sha256) {
+        return Err(io::Error::other("the disk gave back other bytes than were written"));
+    }
+    let sidecar = sidecar(path);
+    let sidecar_part = with_suffix(&sidecar, ".part");
+    let mut file = create_private(&sidecar_part)?;
+    let leftover = Leftover(Some(sidecar_part.clone()));
+    file.write_all(meta)?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    // nobody else of us writes these names: the `.part` was created exclusively
+    std::fs::rename(&sidecar_part, &sidecar)?;
+    leftover.keep();
+    let named = Leftover(Some(sidecar));
+    std::fs::rename(&part, path)?;
+    let whole = Leftover(Some(path.to_owned()));
+    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+    named.keep();
+    whole.keep();
+    Ok(())
+}
+
+/// Size and SHA-256 (hex) of a file, read from the disk rather than from memory where the system allows it.
+fn digest_from_disk(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = std::fs::File::open(path)?;
+    forget_cached(&file);
+    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 256 * 1024]);
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok((size, hex(&hash.finalize())));
+        }
+        hash.update(&buffer[..count]);
+        size += count as u64;
+    }
+}
+
+/// Drops clean pages of a file from memory, so that the next read comes from the disk (an advice, no promise).
+pub(super) fn forget_cached(file: &std::fs::File) {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .expect("directory")
+            .map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[tokio::test]
+    async fn a_finished_file_has_a_sidecar_and_is_private() {
+        let dir = tempfile::tempdir().expect("dir");
+        let into = dir.path().join("deep/snapshots");
+        let mut part = Part::create(&into, "a.db").await.expect("create");
+        part.write(b"hello ").await.expect("write");
+        part.write(b"world").await.expect("write");
+        assert_eq!(names(&into), ["a.db.part"]);
+        let (path, meta) = part.finish(|size, sha| format!("{size} {}", &sha[..8])).await.expect("finish");
+        assert_eq!(names(&into), ["a.db", "a.db.json"]);
+        assert_eq!(meta, "11 b94d27b9");
+        assert_eq!(std::fs::read(&path).expect("read"), b"hello world");
+        for path in [path.clone(), sidecar(&path)] {
+            assert_eq!(path.metadata().expect("meta").permissions().mode() & 0o777, 0o600);
+        }
+        assert_eq!(into.metadata().expect("meta").permissions().mode() & 0o777, 0o700);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_finished_is_gone() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut part = Part::create(dir.path(), "a.db").await.expect("create");
+        part.write(&[7; 3000]).await.expect("write");
+        drop(part);
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_overwritten() {
+        let dir = tempfile::tempdir().expect("dir");
+        std::fs::write(dir.path().join("a.db"), "old").expect("write");
+        let error = Part::create(dir.path(), "a.db").await.err().expect("taken");
+        assert!(error.to_string().contains("not overwritten"), "{error}");
+        let first = Part::create(dir.path(), "b.db").await.expect("create");
+        assert!(Part::create(dir.path(), "b.db").await.is_err(), "two writers of one name");
+        drop(first);
+        assert_eq!(names(dir.path()), ["a.db"]);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_changed_on_the_disk_are_noticed() {
+        let dir = tempfile::tempdir().expect("dir");
+        let mut part = Part::create(dir.path(), "a.db").await.expect("create");
+        part.write(b"truth").await.expect("write");
+        part.file.flush().await.expect("flush");
+        std::fs::write(dir.path().join("a.db.part"), "trash").expect("write");
+        let error = part.finish(|size, _| size).await.expect_err("changed");
+        assert!(error.to_string().contains("other bytes"), "{error}");
+        assert!(names(dir.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_room_is_said_in_figures() {
+        let dir = tempfile::tempdir().expect("dir");
+        let part = Part::create(dir.path(), "a.db").await.expect("create");
+        part.require_room(1).expect("room");
+        let error = part.require_room(u64::MAX / 2).expect_err("no room");
+        assert!(error.to_string().contains("are free in"), "{error}");
+    }
+}
