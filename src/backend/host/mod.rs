@@ -1,17 +1,30 @@
 //! Hosts over SSH: who they are, commands, reboot, files, tunnels.
+//!
+//! One connection per host is kept and shared; it is opened only to a host whose key is recorded in a file of known
+//! hosts. Each command is one list of words, quoted for the host's shell.
+
+mod archive;
+mod auth;
+mod exec;
+mod facts;
+mod known_hosts;
+mod quote;
+mod readiness;
+mod reboot;
+mod session;
+
+pub use reboot::RebootAnswer;
 
 use super::dial::{Dialer, Stream};
 use super::error::Error;
-use super::store::ArchiveFile;
-use crate::domain::guard::{Change, Permit};
-use crate::domain::host::{HostFacts, HostReadiness};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
+use session::Session;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use tokio_util::sync::CancellationToken;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
 
 /// What the configuration says of SSH.
 #[derive(Debug, Clone)]
@@ -49,24 +62,14 @@ impl Default for SshOptions {
 /// What came of a command on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// Standard output, not cleaned.
+    /// Standard output, not cleaned; at most 1 MiB.
     pub stdout: String,
-    /// Standard error, not cleaned.
+    /// Standard error, not cleaned; at most 1 MiB.
     pub stderr: String,
     /// Exit status; `None` = ended by a signal, or the connection was lost before it came.
     pub status: Option<u32>,
     /// The signal that ended it.
     pub signal: Option<String>,
-}
-
-/// What a host answered to being asked for a reboot. A refusal is an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RebootAnswer {
-    /// It will reboot: exit status 0, or the connection was cut before a status came (`None`).
-    Requested {
-        /// Exit status.
-        status: Option<u32>,
-    },
 }
 
 /// The hosts of the nodes; clones share their connections.
@@ -78,61 +81,143 @@ pub struct Hosts {
 struct Inner {
     options: SshOptions,
     dialer: Dialer,
+    slots: std::sync::Mutex<BTreeMap<NodeName, Slot>>,
 }
 
-fn unfinished(op: &'static str, node: &NodeRow) -> Error {
-    Error::new(FailureKind::Unexpected, op, node.name.as_str(), "this version cannot do that yet")
+type Slot = Arc<tokio::sync::Mutex<Option<Arc<Session>>>>;
+
+impl fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hosts").field("user", &self.inner.options.user).finish_non_exhaustive()
+    }
+}
+
+/// A host to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Target {
+    node: NodeName,
+    host: String,
+    port: u16,
+}
+
+impl Target {
+    /// `host:port`, with brackets around an IPv6 host.
+    fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The node and its address, for messages.
+    fn label(&self) -> String {
+        format!("{} ({})", self.node, self.address())
+    }
 }
 
 impl Hosts {
     /// Nothing is contacted yet.
     pub fn new(options: SshOptions, dialer: Dialer) -> Self {
-        Self { inner: Arc::new(Inner { options, dialer }) }
+        Self { inner: Arc::new(Inner { options, dialer, slots: std::sync::Mutex::default() }) }
     }
 
-    /// The boot that the host is in.
-    pub async fn boot_id(&self, node: &NodeRow) -> Result<String, Error> {
-        let _ = (&self.inner.options, &self.inner.dialer);
-        Err(unfinished("read the boot id of", node))
+    /// A connection from the host to an address (`127.0.0.1:2379`), as an open stream.
+    pub async fn tunnel(&self, node: &NodeRow, address: &str) -> Result<Stream, Error> {
+        let target = self.target(node)?;
+        let (host, port) = split_address(address, 0);
+        let (session, is_new) = self.session(&target).await?;
+        match session.tunnel(&target, &host, port).await {
+            // the host answered: it is the address that cannot be reached
+            Err(error) if !is_new && (session.is_lost() || error.kind == FailureKind::Timeout) => {
+                self.forget(&target, &session).await;
+                self.session(&target).await?.0.tunnel(&target, &host, port).await
+            }
+            answer => answer,
+        }
+        .map_err(|mut error| {
+            error.causes.push(format!("through it to {}", crate::domain::text::clean(address)));
+            error
+        })
     }
 
-    /// Who the host is and how long it is up.
-    pub async fn facts(&self, node: &NodeRow) -> Result<HostFacts, Error> {
-        Err(unfinished("read", node))
+    fn target(&self, node: &NodeRow) -> Result<Target, Error> {
+        let options = &self.inner.options;
+        let Some(address) = options.addresses.get(&node.name).or(node.address.as_ref()) else {
+            return Err(Error::new(
+                FailureKind::Local,
+                "connect to",
+                node.name.as_str(),
+                "the node has no InternalIP",
+            )
+            .hint("give its address in ssh.addresses"));
+        };
+        let (host, port) = split_address(address, options.port);
+        Ok(Target { node: node.name.clone(), host, port })
     }
 
-    /// Whether the host may be asked to reboot, and what stands in the way.
-    pub async fn readiness(&self, node: &NodeRow) -> Result<HostReadiness, Error> {
-        Err(unfinished("read", node))
+    /// The connection to a host, opened when there is none; and whether it was opened now.
+    async fn session(&self, target: &Target) -> Result<(Arc<Session>, bool), Error> {
+        let slot = self.slot(&target.node);
+        let mut slot = slot.lock().await;
+        if let Some(session) = slot.as_ref()
+            && !session.is_lost()
+            && session.address == target.address()
+        {
+            return Ok((Arc::clone(session), false));
+        }
+        *slot = None;
+        let session = Arc::new(Session::open(&self.inner.options, &self.inner.dialer, target).await?);
+        *slot = Some(Arc::clone(&session));
+        Ok((session, true))
     }
 
-    /// Asks the host to reboot, once.
-    pub async fn reboot(&self, node: &NodeRow, permit: &Permit) -> Result<RebootAnswer, Error> {
-        permit.check(&Change::Reboot(&node.name))?;
-        Err(unfinished("reboot", node))
+    /// The connection that is kept, without opening one.
+    async fn session_kept(&self, target: &Target) -> Option<Arc<Session>> {
+        self.slot(&target.node).lock().await.clone()
     }
 
-    /// Runs one command; its words are quoted.
-    pub async fn run(&self, node: &NodeRow, _argv: &[&str]) -> Result<Output, Error> {
-        Err(unfinished("run a command on", node))
+    /// Does not use a connection again.
+    async fn forget(&self, target: &Target, session: &Arc<Session>) {
+        let slot = self.slot(&target.node);
+        let mut slot = slot.lock().await;
+        if slot.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, session)) {
+            *slot = None;
+        }
     }
 
-    /// Stores files of the host (`paths` relative to `/`) as tar in a directory.
-    pub async fn archive(
-        &self,
-        node: &NodeRow,
-        _paths: &[&str],
-        _dir: &Path,
-        _progress: impl Fn(u64) + Send + Sync,
-        _cancel: &CancellationToken,
-        permit: &Permit,
-    ) -> Result<ArchiveFile, Error> {
-        permit.check(&Change::Snapshot)?;
-        Err(unfinished("archive files of", node))
+    fn slot(&self, node: &NodeName) -> Slot {
+        let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(node.clone()).or_default())
     }
+}
 
-    /// A connection from the host to an address (`127.0.0.1:2379`).
-    pub async fn tunnel(&self, node: &NodeRow, _address: &str) -> Result<Stream, Error> {
-        Err(unfinished("open a tunnel on", node))
+/// Host and port of `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.
+pub(super) fn split_address(address: &str, default_port: u16) -> (String, u16) {
+    if let Some((host, rest)) = address.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let port = rest.strip_prefix(':').and_then(|port| port.parse().ok());
+        return (host.to_owned(), port.unwrap_or(default_port));
+    }
+    match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => match port.parse() {
+            Ok(port) => (host.to_owned(), port),
+            Err(_) => (address.to_owned(), default_port),
+        },
+        _ => (address.to_owned(), default_port),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let split = |text| split_address(text, 22);
+        assert_eq!(split("10.0.0.1"), ("10.0.0.1".into(), 22));
+        assert_eq!(split("cp-1.lab:2222"), ("cp-1.lab".into(), 2222));
+        assert_eq!(split("fe80::1"), ("fe80::1".into(), 22));
+        assert_eq!(split("[fe80::1]"), ("fe80::1".into(), 22));
+        assert_eq!(split("[fe80::1]:2222"), ("fe80::1".into(), 2222));
     }
 }

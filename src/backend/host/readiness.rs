@@ -1,0 +1,148 @@
+//! Whether a host may be asked to reboot: the login's privilege, and what stands in the way. Read-only.
+//!
+//! Sources: systemctl(1) (a reboot silently becomes a kexec or a soft reboot), systemd-inhibit(1), sudo(8).
+
+use super::{Hosts, Output, Target};
+use crate::backend::clock;
+use crate::backend::error::Error;
+use crate::domain::host::{HostFinding, HostReadiness, Privilege};
+use crate::domain::node::NodeRow;
+use crate::domain::text::clean;
+
+/// The command that a reboot is, without sudo. A narrow sudoers rule names exactly this.
+pub(super) const REBOOT: [&str; 2] = ["/usr/bin/systemctl", "reboot"];
+/// Programs that change packages; a reboot in the middle of them breaks the host.
+const PACKAGE_PROGRAMS: &str =
+    "apt|apt-get|aptitude|dpkg|unattended-upgr|dnf|yum|rpm|zypper|rpm-ostree|transactional-update";
+
+impl Hosts {
+    /// Whether the host may be asked to reboot, and what stands in the way. Checks that the host has no program for are
+    /// left out.
+    pub async fn readiness(&self, node: &NodeRow) -> Result<HostReadiness, Error> {
+        let target = self.target(node)?;
+        let privilege = self.privilege(&target).await?;
+        let ask = |argv: &'static [&'static str]| self.run_on(&target, argv);
+        let (kexec, next_root, scheduled, inhibitors, packages) = tokio::join!(
+            ask(&["cat", "/sys/kernel/kexec_loaded"]),
+            ask(&["test", "-e", "/run/nextroot"]),
+            ask(&["cat", "/run/systemd/shutdown/scheduled"]),
+            ask(&["systemd-inhibit", "--list", "--no-pager", "--mode=block"]),
+            ask(&["pgrep", "-x", "-l", PACKAGE_PROGRAMS]),
+        );
+        let mut findings = Vec::new();
+        if let Privilege::Doubtful(why) = &privilege {
+            findings.push(finding(
+                "privilege",
+                false,
+                format!("the login may not be allowed to reboot: {why}"),
+            ));
+        }
+        if said(&kexec?).is_some_and(|text| text.trim() == "1") {
+            findings.push(finding("kexec", false, "a kernel is loaded: the reboot becomes a kexec"));
+        }
+        if next_root?.status == Some(0) {
+            let text =
+                "/run/nextroot exists: the reboot becomes a soft reboot, and the boot id will not change";
+            findings.push(finding("soft-reboot", true, text));
+        }
+        if let Some(text) = said(&scheduled?) {
+            let text = format!("a shutdown is scheduled already: {}", clean(text.trim()));
+            findings.push(finding("scheduled-shutdown", true, text));
+        }
+        for line in said(&inhibitors?).unwrap_or_default().lines().filter(|line| blocks_shutdown(line)) {
+            findings.push(finding("inhibitor", true, format!("shutdown is inhibited: {}", words(line))));
+        }
+        for line in said(&packages?).unwrap_or_default().lines() {
+            findings.push(finding(
+                "package-manager",
+                true,
+                format!("packages are being changed: {}", words(line)),
+            ));
+        }
+        Ok(HostReadiness { at: clock::now(), privilege, findings })
+    }
+
+    /// Whether the login may ask for a reboot.
+    ///
+    /// Neither `sudo -n true` nor `sudo -n -l COMMAND` tells alone: the first denies a rule for the command only, the
+    /// second grants a rule that still asks for a password.
+    async fn privilege(&self, target: &Target) -> Result<Privilege, Error> {
+        if self.uid(target).await? == 0 {
+            return Ok(Privilege::Root);
+        }
+        if self.run_on(target, &["sudo", "-n", "true"]).await?.status == Some(0) {
+            return Ok(Privilege::Sudo);
+        }
+        let listed = self.run_on(target, &["sudo", "-n", "-l", "-l"]).await?;
+        if listed.status == Some(0) && allows_without_password(&listed.stdout, &REBOOT.join(" ")) {
+            return Ok(Privilege::RebootOnly);
+        }
+        let why = match listed.status {
+            Some(127) => "sudo is not there".to_owned(),
+            Some(0) => "no sudo rule without a password covers the reboot".to_owned(),
+            _ => clean(&listed.why()),
+        };
+        Ok(Privilege::Doubtful(why))
+    }
+}
+
+fn finding(check: &str, blocks: bool, text: impl Into<String>) -> HostFinding {
+    HostFinding { check: check.to_owned(), blocks, text: text.into() }
+}
+
+/// What a command printed, when it succeeded and printed something.
+fn said(output: &Output) -> Option<&str> {
+    (output.status == Some(0) && !output.stdout.trim().is_empty()).then_some(output.stdout.as_str())
+}
+
+fn words(line: &str) -> String {
+    clean(&line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Whether a line of `systemd-inhibit --list` blocks shutdowns: one of its columns is a list like `shutdown:sleep`.
+fn blocks_shutdown(line: &str) -> bool {
+    let has = |name: &str| line.split_whitespace().any(|word| word.split(':').any(|part| part == name));
+    has("shutdown") && has("block")
+}
+
+/// Whether the long list of `sudo -l -l` has an entry that needs no password and covers a command.
+fn allows_without_password(listed: &str, command: &str) -> bool {
+    listed.split("Sudoers entry:").skip(1).any(|entry| {
+        let options = entry.lines().find_map(|line| line.trim().strip_prefix("Options:"));
+        let is_free = options.is_some_and(|text| text.split(',').any(|word| word.trim() == "!authenticate"));
+        let as_whom = entry.lines().find_map(|line| line.trim().strip_prefix("RunAsUsers:"));
+        let is_root = as_whom
+            .is_none_or(|text| text.split(',').map(str::trim).any(|user| user == "root" || user == "ALL"));
+        let commands = entry.split_once("Commands:").map_or("", |(_, rest)| rest);
+        is_free && is_root && commands.lines().any(|line| line.trim() == command)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NARROW: &str = "User ops may run the following commands on cp-1:\n\nSudoers entry: /etc/sudoers.d/ops\n    \
+        RunAsUsers: root\n    Options: !authenticate\n    Commands:\n\t/usr/bin/systemctl reboot\n";
+    const MIXED: &str = "User ops may run the following commands on cp-1:\n\nSudoers entry:\n    RunAsUsers: ALL\n    \
+        Commands:\n\tALL\n\nSudoers entry:\n    RunAsUsers: root\n    Options: !authenticate\n    Commands:\n\t/usr/bin/id\n";
+
+    #[test]
+    fn only_a_rule_without_a_password_for_the_command_counts() {
+        let allows = |text: &str| allows_without_password(text, "/usr/bin/systemctl reboot");
+        assert!(allows(NARROW));
+        assert!(!allows(MIXED));
+        assert!(!allows(&NARROW.replace("RunAsUsers: root", "RunAsUsers: backup")));
+        assert!(!allows(&NARROW.replace("reboot", "reboot --force")));
+        assert!(!allows(""));
+    }
+
+    #[test]
+    fn inhibitors_of_other_things_do_not_count() {
+        let line = "Unattended Upgrades Shutdown 0 root 512 unattended-upgr shutdown:sleep Stop ongoing upgrades block";
+        assert!(blocks_shutdown(line));
+        assert!(!blocks_shutdown(&line.replace("block", "delay")));
+        assert!(!blocks_shutdown("UPower 0 root 812 upowerd sleep Pause device polling block"));
+        assert!(!blocks_shutdown("No inhibitors."));
+    }
+}
