@@ -5,7 +5,16 @@
 //! out as [`msg::Effect`]s, and time is the [`Stamp`](crate::domain::time::Stamp) that messages carry.
 
 pub mod dialog;
+pub mod filter;
+pub mod forecast;
 pub mod keymap;
 pub mod list;
 pub mod model;
 pub mod msg;
+pub mod page;
+pub mod palette;
+pub mod phase;
+pub mod rows;
+#[cfg(test)]
+pub mod samples;
+pub mod update;

@@ -24,6 +24,7 @@ pub struct Orphan {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a message is moved once, out of its channel")]
 pub enum Msg {
     /// A key, and when.
     Key(Key, Stamp),

@@ -3,6 +3,9 @@
 //! A dialog opens only by the engineer's own key. One that can change something arms 250 ms after it was shown (or
 //! after its text changed), has the focus on Cancel, and is not confirmed by Enter alone or by a key that repeats.
 
+pub mod ask;
+pub mod confirm;
+
 use super::keymap::Command;
 use crate::domain::guard::{Request, Rung};
 use crate::domain::ids::{BudgetKey, NodeName, OpId};
@@ -13,10 +16,6 @@ use std::time::Duration;
 
 /// How long a dialog stands before it can be confirmed.
 pub const ARMS_AFTER: Duration = Duration::from_millis(250);
-
-/// Two presses of one key closer than this are taken for a key that is held down (terminals without the newer
-/// keyboard protocol do not tell repeats apart; the slowest usual repeat rate is 10 a second).
-pub const REPEATS_WITHIN: Duration = Duration::from_millis(120);
 
 /// How a fact is to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,8 +63,6 @@ pub struct Prompt {
     pub typed: String,
     /// Since when the dialog shows what it shows.
     pub shown: Stamp,
-    /// The last press of `y` or Enter, to tell a held key.
-    pub pressed: Option<Stamp>,
 }
 
 impl Prompt {

@@ -1,0 +1,101 @@
+//! The question before a run's own command: what the step does, how it is undone, what it does not check.
+
+use super::{Ask, Fact, Prompt, Tone};
+use crate::console::keymap::Command;
+use crate::console::model::Model;
+use crate::domain::gate::Verdict;
+use crate::domain::run::{Outcome, RunView, StepState, StepView};
+use crate::domain::time::brief;
+use crate::domain::undo::undo;
+
+/// Puts the question about the run's present step.
+pub fn build(model: &Model, run: &RunView, command: Command) -> Ask {
+    let step = run.current();
+    let view = step.and_then(|step| run.steps.get(step));
+    let name = view.map_or("the next step", |view| view.step.kind.name());
+    let number = step.map_or(0, |step| step + 1);
+    let (title, facts) = match command {
+        Command::Automatic => ("Go on by itself?".to_owned(), automatic_facts(run, name)),
+        Command::Retry => (format!("Try step {number}, {name}, again?"), step_facts(view)),
+        Command::Skip => (format!("Leave out step {number}, {name}?"), skip_facts(view)),
+        Command::Abort => (format!("Abort {} {}?", run.kind, run.op), abort_facts(run, name)),
+        _ => (format!("Run step {number}, {name}?"), step_facts(view)),
+    };
+    Ask { op: run.op, step, command, title, facts, notice: None, prompt: Prompt::new(model.now) }
+}
+
+fn step_facts(view: Option<&StepView>) -> Vec<Fact> {
+    let Some(view) = view else { return Vec::new() };
+    let step = &view.step;
+    let mut facts = vec![Fact::plain("what", &*step.what)];
+    if let StepState::Ended(Outcome::Failed(report), _) = &view.state {
+        facts.push(Fact::toned(Tone::Bad, "failed", report.line()));
+    }
+    facts.push(Fact::toned(Tone::Dim, "command", &*step.command));
+    for (at, name) in step.gates.iter().enumerate() {
+        let label = if at == 0 { "gates" } else { "" };
+        let read = view.gates.iter().find(|gate| gate.name == *name);
+        facts.push(match read {
+            None => Fact::plain(label, format!("{name}: read when the step runs")),
+            Some(gate) => {
+                let tone = if gate.verdict == Verdict::Passed { Tone::Good } else { Tone::Attention };
+                Fact::toned(tone, label, format!("{name}: {}", gate.evidence))
+            }
+        });
+    }
+    facts.push(Fact::plain("undo", step.undo.as_deref().unwrap_or("nothing to undo")));
+    if !step.timeout.is_zero() {
+        facts.push(Fact::toned(Tone::Dim, "deadline", brief(step.timeout)));
+    }
+    for (at, missing) in step.unchecked.iter().enumerate() {
+        facts.push(Fact::toned(Tone::Attention, if at == 0 { "not checked" } else { "" }, &**missing));
+    }
+    facts
+}
+
+fn skip_facts(view: Option<&StepView>) -> Vec<Fact> {
+    let mut facts = step_facts(view);
+    facts.insert(
+        0,
+        Fact::toned(Tone::Attention, "skip", "this step is not done; the next one follows without it"),
+    );
+    facts
+}
+
+fn automatic_facts(run: &RunView, name: &str) -> Vec<Fact> {
+    let applies = |view: &&StepView| view.step.not_applicable.is_none();
+    let is_ahead = |view: &&StepView| !matches!(view.state, StepState::Ended(..));
+    let rest: Vec<&StepView> = run.steps.iter().filter(is_ahead).filter(applies).collect();
+    let changing = rest.iter().filter(|view| view.step.kind.changes()).map(|view| view.step.kind.name());
+    let changing: Vec<&str> = changing.collect();
+    let mut facts = vec![
+        Fact::plain("what", format!("the {} steps from {name} on run without asking again", rest.len())),
+        Fact::plain("changes", if changing.is_empty() { "none".to_owned() } else { changing.join(", ") }),
+        Fact::plain("stops", "at the first step that fails, and at the first gate that is not passed"),
+        Fact::plain("you may", "P pause after the present step, X abort"),
+    ];
+    let unchecked = rest.iter().flat_map(|&view| view.step.unchecked.iter().map(move |text| (view, text)));
+    for (at, (view, text)) in unchecked.enumerate() {
+        let label = if at == 0 { "not checked" } else { "" };
+        facts.push(Fact::toned(Tone::Attention, label, format!("{}: {text}", view.step.kind.name())));
+    }
+    facts
+}
+
+fn abort_facts(run: &RunView, name: &str) -> Vec<Fact> {
+    let plan = undo(run);
+    let mut facts =
+        vec![Fact::plain("stops", format!("at {name}; a request that is under way is waited for"))];
+    for (at, step) in plan.steps.iter().enumerate() {
+        let label = if at == 0 { "undo plan" } else { "" };
+        facts.push(Fact::plain(label, format!("{}. {}", at + 1, step.what)));
+        facts.push(Fact::toned(Tone::Dim, "", &*step.command));
+    }
+    if plan.steps.is_empty() {
+        facts.push(Fact::plain("undo plan", "nothing was changed that would have to be undone"));
+    }
+    for (at, words) in plan.stays.iter().enumerate() {
+        facts.push(Fact::toned(Tone::Attention, if at == 0 { "stays" } else { "" }, &**words));
+    }
+    facts
+}

@@ -1,0 +1,328 @@
+//! The question before a run starts: object, count, consequence, and how much assent it needs.
+
+use super::{Choice, Confirm, Fact, Prompt, Target, Toggle, Tone};
+use crate::console::forecast::{Tally, tally};
+use crate::console::model::Model;
+use crate::console::phase::node_phase;
+use crate::domain::config::DrainOptions;
+use crate::domain::guard::{Request, World, demand};
+use crate::domain::ids::NodeName;
+use crate::domain::node::NodeRow;
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::text::count;
+use crate::domain::time::brief;
+
+/// The request for a kind of run on some nodes, as the console's settings and the forecast make it.
+pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOptions) -> Request {
+    let drains = matches!(kind, Kind::Drain | Kind::Reboot);
+    let blocked = drains && tally(model, &nodes, &drain).is_blocked();
+    Request { kind, nodes, drain, blocked }
+}
+
+/// Puts the question, or says why the request is denied.
+pub fn build(model: &Model, request: Request) -> Result<Confirm, Report> {
+    deny_beside_a_live_run(model, &request)?;
+    let lock = foreign_lock(model);
+    let rung = demand(&model.setup.policy, &request, world(model, lock.as_deref()))?;
+    Ok(Confirm {
+        rung,
+        title: title(&request),
+        facts: facts(model, &request),
+        choices: choices(model, &request),
+        at: None,
+        targets: targets(model, &request.nodes),
+        notice: None,
+        prompt: Prompt::new(model.now),
+        request,
+    })
+}
+
+/// What the guard may know.
+pub fn world<'m>(model: &'m Model, lock: Option<&'m str>) -> World<'m> {
+    let known = &model.known;
+    World { nodes: known.has_nodes.then_some(&known.nodes), etcd: known.etcd.as_ref(), lock }
+}
+
+/// Who else holds the maintenance lock and keeps it alive. One that nobody renews is the lock step's matter: it says
+/// whose it was before it takes it over.
+pub fn foreign_lock(model: &Model) -> Option<String> {
+    let lock = model.known.lock.as_ref()?;
+    let is_ours = lock.run.as_ref().is_some_and(|id| model.runs.iter().any(|run| run.id == *id));
+    (!is_ours && !lock.is_expired(model.now)).then(|| lock.words(model.now))
+}
+
+/// What the targets are now.
+pub fn targets(model: &Model, nodes: &[NodeName]) -> Vec<Target> {
+    let target = |node: &NodeName| {
+        let row = model.known.nodes.get(node);
+        Target {
+            node: node.clone(),
+            uid: row.map(|row| row.uid.clone()).unwrap_or_default(),
+            boot_id: row.map(|row| row.boot_id.clone()).unwrap_or_default(),
+            cordoned: row.is_some_and(|row| row.cordoned),
+        }
+    };
+    nodes.iter().map(target).collect()
+}
+
+/// What is another now than when the question was put, in words.
+pub fn differences(before: &[Target], now: &[Target]) -> Option<String> {
+    let (old, new) = before.iter().zip(now).find(|(old, new)| old != new)?;
+    let what = match (new.uid.is_empty(), old.uid == new.uid, old.boot_id == new.boot_id) {
+        (true, false, _) => "is gone",
+        (false, false, _) => "is another node now",
+        (_, _, false) => "has booted anew",
+        _ if new.cordoned => "was cordoned",
+        _ => "was uncordoned",
+    };
+    Some(format!("{} {what} while this question stood: read it again", old.node))
+}
+
+fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result<(), Report> {
+    let denied = |message: String, hint: String| Err(Report::new(FailureKind::Denied, message).hint(hint));
+    let drains = |kind: Kind| matches!(kind, Kind::Drain | Kind::Reboot);
+    for run in model.live_runs() {
+        if let Some(node) = request.nodes.iter().find(|node| run.nodes.contains(node)) {
+            let message = format!("{} {node} is denied: {} {} works on it", request.kind, run.kind, run.op);
+            return denied(message, "finish or abort that run first".to_owned());
+        }
+        if drains(run.kind) && drains(request.kind) {
+            let node = run.nodes.first().map_or("", NodeName::as_str);
+            let message =
+                format!("{} is denied: {} {} of {node} is not over", request.kind, run.kind, run.op);
+            return denied(message, "one node at a time: finish or abort that run first".to_owned());
+        }
+    }
+    match model.starting.iter().find(|(_, other)| drains(other.kind) && drains(request.kind)) {
+        Some((op, other)) => denied(
+            format!("{} is denied: {} {op} is just starting", request.kind, other.kind),
+            "look at its steps".to_owned(),
+        ),
+        None => Ok(()),
+    }
+}
+
+fn title(request: &Request) -> String {
+    let verb = match request.kind {
+        Kind::Cordon => "Cordon",
+        Kind::Uncordon => "Uncordon",
+        Kind::Drain => "Drain",
+        Kind::Reboot => "Reboot",
+        Kind::Snapshot => return "Take an etcd snapshot?".to_owned(),
+    };
+    match request.nodes.as_slice() {
+        [one] => format!("{verb} {one}?"),
+        many => format!("{verb} {}?", count(many.len(), "node")),
+    }
+}
+
+fn facts(model: &Model, request: &Request) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = Vec::new();
+    for (at, node) in request.nodes.iter().enumerate() {
+        facts.push(Fact::plain(if at == 0 { "object" } else { "" }, object(model, node)));
+    }
+    let tally = tally(model, &request.nodes, &request.drain);
+    match request.kind {
+        Kind::Cordon => cordon_facts(model, request, &mut facts),
+        Kind::Uncordon => uncordon_facts(model, request, &mut facts),
+        Kind::Drain => drain_facts(request, &tally, &mut facts),
+        Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
+        Kind::Snapshot => snapshot_facts(model, &mut facts),
+    }
+    if let Some(lock) = &model.known.lock
+        && foreign_lock(model).is_none()
+        && matches!(request.kind, Kind::Drain | Kind::Reboot)
+    {
+        let words = format!("the maintenance lock was left behind: {}", lock.words(model.now));
+        facts.push(Fact::toned(Tone::Attention, "lock", words));
+    }
+    facts.push(Fact::toned(Tone::Dim, "command", command(request)));
+    facts
+}
+
+/// `cp-1: control-plane, Ready, etcd leader, 14 pods, booted 9d ago`.
+fn object(model: &Model, node: &NodeName) -> String {
+    let Some(row) = model.known.nodes.get(node) else { return format!("{node}: not known yet") };
+    let mut parts = vec![row.roles.join("+"), node_phase(model, row).word().to_owned()];
+    if let Some(member) = model.known.etcd.as_ref().and_then(|etcd| etcd.on_node(node)) {
+        parts.push(if member.is_leader() { "etcd leader" } else { "etcd member" }.to_owned());
+    }
+    if let Some(pods) = crate::console::rows::pods_on(model, node) {
+        parts.push(count(pods, "pod"));
+    }
+    if let Some(booted) = crate::console::phase::booted(model, row) {
+        parts.push(format!("booted {} ago", brief(model.now.since(booted))));
+    }
+    parts.retain(|part| !part.is_empty());
+    format!("{node}: {}", parts.join(", "))
+}
+
+fn already(model: &Model, request: &Request, is_so: impl Fn(&NodeRow) -> bool) -> usize {
+    request.nodes.iter().filter_map(|node| model.known.nodes.get(node)).filter(|row| is_so(row)).count()
+}
+
+fn cordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
+    facts.push(Fact::plain("count", count(request.nodes.len(), "node")));
+    match already(model, request, |row| row.cordoned) {
+        0 => {}
+        done => {
+            facts.push(Fact::toned(Tone::Attention, "", format!("{done} cordoned already: left as found")));
+        }
+    }
+    facts.push(Fact::plain("consequence", "no new pods are placed here; pods that run here stay"));
+}
+
+fn uncordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
+    facts.push(Fact::plain("count", count(request.nodes.len(), "node")));
+    for row in request.nodes.iter().filter_map(|node| model.known.nodes.get(node)) {
+        if let Some(note) = &row.cordon {
+            let since = note
+                .since
+                .map(|since| format!(", {} ago", brief(model.now.since(since))))
+                .unwrap_or_default();
+            let why = note.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            let words = format!("{} was cordoned by {}{since}{why}", row.name, note.holder);
+            facts.push(Fact::toned(Tone::Attention, "cordoned", words));
+        } else if !row.cordoned {
+            facts.push(Fact::toned(Tone::Attention, "", format!("{} is schedulable already", row.name)));
+        }
+        for lock in &row.foreign_locks {
+            facts.push(Fact::toned(Tone::Attention, "in use", format!("{}: {lock}", row.name)));
+        }
+    }
+    facts.push(Fact::plain("consequence", "new pods may be placed here at once"));
+}
+
+fn drain_facts(request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
+    facts.extend(tally.facts());
+    let nodes: Vec<&str> = request.nodes.iter().map(NodeName::as_str).collect();
+    let words = format!("{} becomes unschedulable first, and stays so if the drain fails", nodes.join(", "));
+    facts.push(Fact::plain("consequence", words));
+    if request.drain.disable_eviction {
+        facts.push(Fact::toned(
+            Tone::Bad,
+            "",
+            "pods are deleted, not evicted: disruption budgets are bypassed",
+        ));
+    }
+}
+
+fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
+    facts.extend(tally.facts());
+    facts.push(Fact::plain(
+        "consequence",
+        "the host goes down and everything on it stops; nothing is touched before you confirm each step",
+    ));
+    let Some(node) = request.nodes.first() else { return };
+    let known = &model.known;
+    let is_control_plane = known.nodes.get(node).is_none_or(NodeRow::is_control_plane);
+    match known.etcd.as_ref().and_then(|etcd| Some((etcd, etcd.quorum()?))) {
+        Some((etcd, quorum)) => {
+            let Some(member) = etcd.on_node(node) else { return };
+            let left =
+                quorum.healthy.saturating_sub(usize::from(!member.learner && member.health.is_healthy()));
+            let words = format!(
+                "{}; without {node}: {left} of {}, {} needed",
+                quorum.words(),
+                quorum.voters,
+                quorum.needed()
+            );
+            facts.push(Fact::plain("quorum", words));
+        }
+        None if is_control_plane => {
+            let words = "etcd is not known yet: the run's gates will not pass before it is";
+            facts.push(Fact::toned(Tone::Attention, "quorum", words));
+        }
+        None => {}
+    }
+}
+
+fn snapshot_facts(model: &Model, facts: &mut Vec<Fact>) {
+    let etcd = model.known.etcd.as_ref();
+    let size = etcd.and_then(|etcd| {
+        etcd.members.iter().filter_map(|member| member.status.as_ref()).map(|s| s.db_size).max()
+    });
+    let size = size
+        .map_or("of unknown size".to_owned(), |size| format!("about {}", crate::domain::text::bytes(size)));
+    facts.push(Fact::plain("object", "the etcd key space, read from one healthy member"));
+    facts.push(Fact::plain("count", format!("1 file, {size}")));
+    facts.push(Fact::plain(
+        "consequence",
+        "load on one member while it is read; nothing in the cluster changes",
+    ));
+}
+
+fn command(request: &Request) -> String {
+    let nodes: Vec<&str> = request.nodes.iter().map(NodeName::as_str).collect();
+    let nodes = nodes.join(" ");
+    match request.kind {
+        Kind::Cordon => format!("kubectl cordon {nodes}"),
+        Kind::Uncordon => format!("kubectl uncordon {nodes}"),
+        Kind::Drain => format!("kubectl drain {nodes}{}", flags(&request.drain)),
+        Kind::Reboot => format!("pitstop run reboot {nodes}{}", flags(&request.drain)),
+        Kind::Snapshot => "pitstop snapshot".to_owned(),
+    }
+}
+
+fn flags(options: &DrainOptions) -> String {
+    let mut text = String::new();
+    for (on, flag) in [
+        (options.ignore_daemonsets, "--ignore-daemonsets"),
+        (options.delete_emptydir_data, "--delete-emptydir-data"),
+        (options.force, "--force"),
+        (options.disable_eviction, "--disable-eviction"),
+    ] {
+        if on {
+            text.push(' ');
+            text.push_str(flag);
+        }
+    }
+    if options.grace_period >= 0 {
+        text.push_str(&format!(" --grace-period={}", options.grace_period));
+    }
+    if !options.timeout.is_zero() {
+        text.push_str(&format!(" --timeout={}s", options.timeout.as_secs()));
+    }
+    if !options.pod_selector.is_empty() {
+        text.push_str(&format!(" --pod-selector='{}'", options.pod_selector));
+    }
+    text
+}
+
+fn choices(model: &Model, request: &Request) -> Vec<Choice> {
+    if !matches!(request.kind, Kind::Drain | Kind::Reboot) {
+        return Vec::new();
+    }
+    let drain = &request.drain;
+    let words = |toggle| tally(model, &request.nodes, drain).words_for(toggle);
+    [
+        (Toggle::IgnoreDaemonsets, 'i', "--ignore-daemonsets", drain.ignore_daemonsets),
+        (Toggle::DeleteEmptydirData, 'e', "--delete-emptydir-data", drain.delete_emptydir_data),
+        (Toggle::Force, 'f', "--force", drain.force),
+        (Toggle::DisableEviction, 'd', "--disable-eviction", drain.disable_eviction),
+    ]
+    .into_iter()
+    .map(|(toggle, letter, flag, on)| Choice {
+        toggle,
+        letter,
+        flag: flag.to_owned(),
+        words: words(toggle),
+        on,
+    })
+    .collect()
+}
+
+/// Turns one switch and puts the question anew (another text, so it arms again).
+pub fn toggled(model: &Model, confirm: &Confirm, toggle: Toggle) -> Result<Confirm, Report> {
+    let mut drain = confirm.request.drain.clone();
+    let switch = match toggle {
+        Toggle::IgnoreDaemonsets => &mut drain.ignore_daemonsets,
+        Toggle::DeleteEmptydirData => &mut drain.delete_emptydir_data,
+        Toggle::Force => &mut drain.force,
+        Toggle::DisableEviction => &mut drain.disable_eviction,
+    };
+    *switch = !*switch;
+    let fresh = build(model, request(model, confirm.request.kind, confirm.request.nodes.clone(), drain))?;
+    Ok(Confirm { at: confirm.at, ..fresh })
+}

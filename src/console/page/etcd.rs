@@ -1,0 +1,69 @@
+//! All that is known of an etcd member.
+
+use super::{ago, list};
+use crate::console::dialog::{Fact, Tone};
+use crate::console::model::Model;
+use crate::domain::etcd::{MemberHealth, MemberRow, MemberStatus};
+use crate::domain::text::bytes;
+
+pub(super) fn facts(model: &Model, id: u64) -> Option<Vec<Fact>> {
+    let etcd = model.known.etcd.as_ref()?;
+    let row = etcd.members.iter().find(|member| member.id == id)?;
+    let mut facts = vec![Fact::plain("name", &*row.name), role(row)];
+    facts.push(Fact::plain(
+        "node",
+        row.node.as_ref().map_or("could not be matched to a node", |node| node.as_str()),
+    ));
+    facts.extend(health(row));
+    if let Some(status) = &row.status {
+        facts.extend(self::status(model, status, row.lag));
+    }
+    facts.push(Fact::plain("reached", &*etcd.access));
+    facts.extend(etcd.quorum().map(|quorum| Fact::plain("quorum", quorum.words())));
+    facts.extend(etcd.disagreement.iter().map(|words| Fact::toned(Tone::Bad, "disagreement", &**words)));
+    Some(facts)
+}
+
+fn role(row: &MemberRow) -> Fact {
+    let word = match (row.is_leader(), row.learner) {
+        (true, _) => "leader",
+        (_, true) => "learner: does not vote",
+        _ => "follower",
+    };
+    Fact::plain("role", word)
+}
+
+fn health(row: &MemberRow) -> Vec<Fact> {
+    match &row.health {
+        MemberHealth::Healthy => vec![Fact::toned(Tone::Good, "health", "healthy")],
+        MemberHealth::Unhealthy(reasons) => list(Tone::Bad, "health", reasons.iter().cloned()),
+        MemberHealth::Silent(report) => {
+            vec![Fact::toned(Tone::Bad, "health", format!("silent: {}", report.line()))]
+        }
+        MemberHealth::Unstarted => {
+            vec![Fact::toned(
+                Tone::Bad,
+                "health",
+                "added, but never started: counts as a voter that is not healthy",
+            )]
+        }
+    }
+}
+
+fn status(model: &Model, status: &MemberStatus, lag: Option<u64>) -> Vec<Fact> {
+    let mut facts = vec![
+        Fact::plain("read", format!("{}, in {} ms", ago(model, status.at), status.latency.as_millis())),
+        Fact::plain("version", &*status.version),
+        Fact::plain("term", status.term.to_string()),
+        Fact::plain("index", format!("{} committed, {} applied", status.index, status.applied)),
+        Fact::plain("lag", lag.map_or("not known".to_owned(), |lag| format!("{lag} entries"))),
+        Fact::plain("database", format!("{}, {} in use", bytes(status.db_size), bytes(status.db_in_use))),
+        Fact::plain("revision", status.revision.to_string()),
+    ];
+    facts.extend(status.quota.map(|quota| Fact::plain("quota", bytes(quota))));
+    facts.extend(list(Tone::Bad, "errors", status.errors.iter().cloned()));
+    if status.downgrading {
+        facts.push(Fact::toned(Tone::Attention, "downgrade", "in progress"));
+    }
+    facts
+}

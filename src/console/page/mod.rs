@@ -1,0 +1,65 @@
+//! All that is known of one thing, as labelled lines; computed when it is drawn, so that it stays true.
+
+mod budget;
+mod etcd;
+mod node;
+mod step;
+
+use super::dialog::{Fact, Subject, Tone};
+use super::model::Model;
+use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::time::{Stamp, brief};
+
+/// The title of a page.
+pub fn title(subject: &Subject) -> String {
+    match subject {
+        Subject::Node(node) => format!("node {node}"),
+        Subject::Member(id) => format!("etcd member {id:x}"),
+        Subject::Budget(key) => format!("budget {key}"),
+        Subject::Block(key) => format!("what {key} blocks"),
+        Subject::Line(_) => "log line".to_owned(),
+        Subject::Step(op, step) => format!("run {op}, step {}", step + 1),
+    }
+}
+
+/// The lines of a page; one that says so when the thing is gone.
+pub fn facts(model: &Model, subject: &Subject) -> Vec<Fact> {
+    let facts = match subject {
+        Subject::Node(name) => model.known.nodes.get(name).map(|row| node::facts(model, row)),
+        Subject::Member(id) => etcd::facts(model, *id),
+        Subject::Budget(key) => model.known.budgets.get(key).map(|row| budget::facts(model, row)),
+        Subject::Block(key) => model.known.budgets.get(key).map(|row| budget::block(model, row)),
+        Subject::Line(number) => model.log.get(*number).map(|line| self::line(model, line)),
+        Subject::Step(op, step) => step::facts(model, *op, *step),
+    };
+    facts.unwrap_or_else(|| vec![Fact::toned(Tone::Attention, "", "it is not there any more")])
+}
+
+fn line(model: &Model, line: &LogLine) -> Vec<Fact> {
+    let tone = match line.level {
+        Level::Info => Tone::Plain,
+        Level::Warn => Tone::Attention,
+        Level::Error => Tone::Bad,
+    };
+    let from = match line.origin {
+        Origin::Operation => "an operation of this console",
+        Origin::Event => "a Kubernetes Event",
+        Origin::System => "this console",
+    };
+    let mut facts = vec![Fact::plain("when", ago(model, line.at)), Fact::plain("from", from)];
+    facts.extend(line.op.map(|op| Fact::plain("run", op.to_string())));
+    facts.extend(line.node.as_ref().map(|node| Fact::plain("node", node.as_str())));
+    facts.push(Fact::toned(tone, "text", &*line.text));
+    facts
+}
+
+/// `3m12s ago`.
+fn ago(model: &Model, at: Stamp) -> String {
+    format!("{} ago", brief(model.now.since(at)))
+}
+
+/// Several lines under one label.
+fn list(tone: Tone, label: &str, lines: impl IntoIterator<Item = String>) -> Vec<Fact> {
+    let label = |at: usize| if at == 0 { label } else { "" };
+    lines.into_iter().enumerate().map(|(at, text)| Fact::toned(tone, label(at), text)).collect()
+}

@@ -1,0 +1,121 @@
+//! All that is known of a node.
+
+use super::{ago, list};
+use crate::console::dialog::{Fact, Tone};
+use crate::console::model::Model;
+use crate::console::phase::{Phase, booted, node_phase};
+use crate::console::rows::pods_on;
+use crate::domain::budget::budgets_of;
+use crate::domain::node::NodeRow;
+use crate::domain::pod::PodRow;
+use crate::domain::text::count;
+use crate::domain::time::brief;
+
+pub(super) fn facts(model: &Model, row: &NodeRow) -> Vec<Fact> {
+    let mut facts = vec![state(model, row), Fact::plain("roles", row.roles.join(", "))];
+    facts.extend(row.ready_since.map(|since| Fact::plain("since", ago(model, since))));
+    facts.extend(row.heartbeat.map(|at| Fact::plain("sign of life", ago(model, at))));
+    facts.extend(cordon(model, row));
+    facts.extend(list(Tone::Attention, "pressure", row.pressure.iter().cloned()));
+    facts.extend(list(Tone::Attention, "in use by", row.foreign_locks.iter().cloned()));
+    facts.push(Fact::plain("kubelet", &*row.version));
+    facts.push(Fact::plain("kernel", format!("{}, {}", row.kernel, row.os_image)));
+    facts.extend(row.address.iter().map(|address| Fact::plain("address", &**address)));
+    facts.extend(row.created.map(|at| Fact::plain("created", ago(model, at))));
+    facts.push(match booted(model, row) {
+        Some(at) => Fact::plain("booted", ago(model, at)),
+        None => {
+            Fact::toned(Tone::Dim, "booted", "not known: the API does not tell, and the host was not asked")
+        }
+    });
+    facts.push(Fact::toned(Tone::Dim, "boot id", &*row.boot_id));
+    facts.push(Fact::toned(Tone::Dim, "machine id", &*row.machine_id));
+    facts.push(Fact::toned(Tone::Dim, "uid", &*row.uid));
+    facts.extend(list(Tone::Plain, "taints", row.taints.iter().cloned()));
+    facts.extend(member(model, row));
+    facts.extend(pods(model, row));
+    facts
+}
+
+fn state(model: &Model, row: &NodeRow) -> Fact {
+    let phase = node_phase(model, row);
+    let tone = match phase {
+        Phase::Ready => Tone::Good,
+        Phase::NotReady(_) | Phase::Unknown(_) => Tone::Bad,
+        Phase::Cordoned | Phase::Draining { .. } | Phase::Rebooting(_) => Tone::Attention,
+    };
+    let cordoned = if row.cordoned && phase != Phase::Cordoned { ", cordoned" } else { "" };
+    Fact::toned(tone, "state", format!("{}{cordoned}", phase.word()))
+}
+
+fn cordon(model: &Model, row: &NodeRow) -> Vec<Fact> {
+    let Some(note) = &row.cordon else { return Vec::new() };
+    let mut words = format!("by {}", note.holder);
+    if let Some(since) = note.since {
+        words.push_str(&format!(", {}", ago(model, since)));
+    }
+    if let Some(run) = &note.run {
+        words.push_str(&format!(", run {run}"));
+    }
+    if let Some(reason) = &note.reason {
+        words.push_str(&format!(": {reason}"));
+    }
+    vec![Fact::toned(Tone::Attention, "cordoned", words)]
+}
+
+fn member(model: &Model, row: &NodeRow) -> Vec<Fact> {
+    let member = model.known.etcd.as_ref().and_then(|etcd| etcd.on_node(&row.name));
+    let Some(member) = member else { return Vec::new() };
+    let role = match (member.is_leader(), member.learner) {
+        (true, _) => "leader",
+        (_, true) => "learner",
+        _ => "follower",
+    };
+    let health = if member.health.is_healthy() { "healthy" } else { "not healthy" };
+    vec![Fact::plain("etcd", format!("{}: {role}, {health}", member.name))]
+}
+
+fn pods(model: &Model, row: &NodeRow) -> Vec<Fact> {
+    let Some(number) = pods_on(model, &row.name) else {
+        return vec![Fact::toned(Tone::Dim, "pods", "not known yet")];
+    };
+    let capacity = row.pod_capacity.map(|room| format!(" of {room}")).unwrap_or_default();
+    let mut facts = vec![Fact::plain("pods", format!("{number}{capacity}"))];
+    let keys = model.known.pods_on.get(&row.name).into_iter().flatten();
+    for pod in keys.filter_map(|key| model.known.pods.get(key)) {
+        facts.push(Fact::toned(
+            if pod.ready { Tone::Plain } else { Tone::Attention },
+            "",
+            pod_words(model, pod),
+        ));
+    }
+    facts
+}
+
+fn pod_words(model: &Model, pod: &PodRow) -> String {
+    let mut words = format!("{}  {:?}", pod.key, pod.phase);
+    if let Some(reason) = &pod.waiting {
+        words.push_str(&format!(" ({reason})"));
+    }
+    if let Some(end) = pod.deleting {
+        let left = end.since(model.now);
+        words.push_str(&if left.is_zero() {
+            ", ending, grace over".to_owned()
+        } else {
+            format!(", ending within {}", brief(left))
+        });
+    }
+    if let Some(owner) = &pod.owner {
+        words.push_str(&format!(", {} {}", owner.kind, owner.name));
+    } else if !pod.mirror {
+        words.push_str(", no controller");
+    }
+    if pod.restarts > 0 {
+        words.push_str(&format!(", {}", count(usize::try_from(pod.restarts).unwrap_or(0), "restart")));
+    }
+    let budgets = budgets_of(pod, model.known.budgets.values());
+    for budget in budgets {
+        words.push_str(&format!(", budget {} allows {}", budget.key.name, budget.allowed));
+    }
+    words
+}

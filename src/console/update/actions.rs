@@ -1,0 +1,111 @@
+//! Cordon, uncordon, drain, reboot, snapshot: from the command to the question, and from the answer to the run.
+
+use super::flash;
+use crate::console::dialog::confirm::{build, differences, foreign_lock, request, targets, world};
+use crate::console::dialog::{Confirm, Dialog, Message};
+use crate::console::model::Model;
+use crate::console::msg::Effect;
+use crate::console::rows;
+use crate::domain::guard::{Assent, Rung, grant};
+use crate::domain::ids::{NodeName, OpId};
+use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::plan::Kind;
+use crate::domain::report::Report;
+
+/// Opens the question, or says why not.
+pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
+    let nodes = match kind {
+        Kind::Snapshot => Vec::new(),
+        _ => nodes(model, kind, on),
+    };
+    if nodes.is_empty() && kind != Kind::Snapshot {
+        flash(model, Level::Warn, format!("{kind}: no node is selected"));
+        return;
+    }
+    let drain = model.setup.drain.clone();
+    match build(model, request(model, kind, nodes, drain)) {
+        Ok(confirm) => model.dialogs.push(Dialog::Confirm(Box::new(confirm))),
+        Err(report) => deny(model, &report),
+    }
+}
+
+/// The named node, or the marked ones, or the selected one. A drain or a reboot takes the selected one alone: nodes
+/// are serviced one after the other.
+fn nodes(model: &Model, kind: Kind, on: Option<NodeName>) -> Vec<NodeName> {
+    if let Some(node) = on {
+        return vec![node];
+    }
+    let list = &model.lists.nodes;
+    let may_be_many = matches!(kind, Kind::Cordon | Kind::Uncordon);
+    if may_be_many && !list.marked.is_empty() {
+        return list.marked.iter().cloned().collect();
+    }
+    list.current(&rows::node_keys(model)).cloned().into_iter().collect()
+}
+
+/// Shows a denial and writes it to the log.
+pub(super) fn deny(model: &mut Model, report: &Report) {
+    let mut lines = vec![report.message.clone()];
+    lines.extend(report.causes.iter().cloned());
+    lines.extend(report.hint.iter().cloned());
+    model.dialogs.push(Dialog::Message(Message { level: Level::Error, title: "Denied".to_owned(), lines }));
+    model.log.push(LogLine {
+        at: model.now,
+        level: Level::Warn,
+        origin: Origin::System,
+        op: None,
+        node: None,
+        text: report.line(),
+    });
+}
+
+/// The question on top was answered with enough: looks once more whether it is still the same question, then starts.
+pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
+    let Some(Dialog::Confirm(confirm)) = model.dialogs.pop() else { return Vec::new() };
+    let fresh = match build(model, request_now(model, &confirm)) {
+        Ok(fresh) => fresh,
+        Err(report) => {
+            deny(model, &report);
+            return Vec::new();
+        }
+    };
+    let changed = differences(&confirm.targets, &targets(model, &confirm.request.nodes));
+    let changed = changed.or_else(|| {
+        (fresh.rung > confirm.rung)
+            .then(|| "more is at stake than when this question was put: read it again".to_owned())
+    });
+    if let Some(notice) = changed {
+        model.dialogs.push(Dialog::Confirm(Box::new(Confirm { notice: Some(notice), ..fresh })));
+        return Vec::new();
+    }
+    start(model, *confirm)
+}
+
+fn request_now(model: &Model, confirm: &Confirm) -> crate::domain::guard::Request {
+    let asked = &confirm.request;
+    request(model, asked.kind, asked.nodes.clone(), asked.drain.clone())
+}
+
+fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
+    let given = match confirm.rung {
+        Rung::Key => Assent::Key,
+        Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
+    };
+    let request = confirm.request;
+    let lock = foreign_lock(model);
+    let permit = match grant(&model.setup.policy, &request, world(model, lock.as_deref()), given) {
+        Ok(permit) => permit,
+        Err(report) => {
+            deny(model, &report);
+            return Vec::new();
+        }
+    };
+    let op = OpId(model.next_op);
+    model.next_op += 1;
+    model.starting.insert(op, request.clone());
+    model.lists.nodes.marked.clear();
+    flash(model, Level::Info, format!("{} {op} starts", request.kind));
+    // a single action was confirmed by its dialog; a reboot is confirmed step by step
+    let automatic = request.kind != Kind::Reboot;
+    vec![Effect::Start { op, request, permit, automatic }]
+}

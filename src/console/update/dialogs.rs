@@ -1,0 +1,212 @@
+//! Keys in dialogs. What confirms: `y` or the exactly typed name with Enter, in an armed dialog, by a press that is
+//! no repeat. Everything else cancels, scrolls, types or is ignored.
+
+use super::{actions, palette, runs};
+use crate::console::dialog::confirm::toggled;
+use crate::console::dialog::{Confirm, Dialog, Prompt, QuitAsk, Toggle};
+use crate::console::keymap::{Code, Key};
+use crate::console::model::Model;
+use crate::console::msg::Effect;
+use crate::domain::guard::Rung;
+use crate::domain::time::Stamp;
+
+/// A key for the topmost dialog.
+pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
+    let now = model.now;
+    match model.dialogs.last_mut() {
+        None => Vec::new(),
+        Some(Dialog::Confirm(_)) => confirm(model, key),
+        Some(Dialog::Ask(ask)) => match simple(&mut ask.prompt, &mut ask.notice, key, now) {
+            Answer::Yes => runs::submit(model),
+            answer => close_on_no(model, &answer),
+        },
+        Some(Dialog::Quit(ask)) => match simple(&mut ask.prompt, &mut ask.notice, key, now) {
+            Answer::Yes => quit_now(model),
+            answer => close_on_no(model, &answer),
+        },
+        Some(Dialog::Palette(_)) => palette::press(model, key),
+        Some(Dialog::Help(scroll)) => {
+            let is_close = matches!(key.code, Code::Char('?'));
+            scroll_or_close(scroll, key, is_close).then(|| model.dialogs.pop());
+            Vec::new()
+        }
+        Some(Dialog::Page(page)) => {
+            scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());
+            Vec::new()
+        }
+        Some(Dialog::Message(_)) => {
+            if matches!(key.code, Code::Esc | Code::Enter | Code::Char('q')) && !key.repeat {
+                model.dialogs.pop();
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// Scrolls; `true` = close.
+fn scroll_or_close(scroll: &mut usize, key: Key, is_close: bool) -> bool {
+    match key.code {
+        Code::Esc | Code::Enter | Code::Char('q') if !key.ctrl => return true,
+        Code::Down | Code::Char('j') => *scroll = scroll.saturating_add(1),
+        Code::Up | Code::Char('k') => *scroll = scroll.saturating_sub(1),
+        Code::PageDown | Code::Char('d' | 'f' | ' ') => *scroll = scroll.saturating_add(10),
+        Code::PageUp | Code::Char('u' | 'b') => *scroll = scroll.saturating_sub(10),
+        Code::Home | Code::Char('g') => *scroll = 0,
+        Code::End | Code::Char('G') => *scroll = usize::MAX / 2,
+        _ => return is_close,
+    }
+    false
+}
+
+enum Answer {
+    Yes,
+    No,
+    None,
+}
+
+/// A question that `y` answers.
+fn simple(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> Answer {
+    match key.code {
+        Code::Esc | Code::Enter | Code::Char('n' | 'q') if !key.ctrl => Answer::No,
+        Code::Char('y') if !key.ctrl => {
+            if may_confirm(prompt, notice, key, now) {
+                Answer::Yes
+            } else {
+                Answer::None
+            }
+        }
+        _ => Answer::None,
+    }
+}
+
+/// Whether a confirming key counts. One that comes too early starts the time anew, so that a key that was meant for
+/// something else (or is held down) does not confirm by lasting.
+fn may_confirm(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> bool {
+    if key.repeat {
+        return false;
+    }
+    if !prompt.is_armed(now) {
+        prompt.shown = now;
+        *notice = Some("that was too quick to have been read: once more".to_owned());
+        return false;
+    }
+    true
+}
+
+fn close_on_no(model: &mut Model, answer: &Answer) -> Vec<Effect> {
+    if matches!(answer, Answer::No) {
+        model.dialogs.pop();
+    }
+    Vec::new()
+}
+
+fn confirm(model: &mut Model, key: Key) -> Vec<Effect> {
+    let now = model.now;
+    let Some(Dialog::Confirm(confirm)) = model.dialogs.last_mut() else { return Vec::new() };
+    if key.ctrl || (key.repeat && key.code != Code::Backspace) {
+        return Vec::new();
+    }
+    let is_typed = confirm.rung != Rung::Key;
+    let is_no = key.code == Code::Esc || (!is_typed && matches!(key.code, Code::Char('n' | 'q')));
+    match key.code {
+        _ if is_no => {
+            model.dialogs.pop();
+        }
+        Code::Tab | Code::Down => confirm.at = next(confirm.at, confirm.choices.len()),
+        Code::BackTab | Code::Up => confirm.at = prior(confirm.at, confirm.choices.len()),
+        Code::Char(' ') => {
+            let toggle = confirm.at.and_then(|at| confirm.choices.get(at)).map(|choice| choice.toggle);
+            turn(model, toggle);
+        }
+        Code::Enter => return enter(model),
+        Code::Backspace => {
+            confirm.prompt.typed.pop();
+        }
+        Code::Char(ch) if is_typed => {
+            confirm.notice = None;
+            confirm.prompt.typed.push(ch);
+        }
+        Code::Char('y') => {
+            let Confirm { prompt, notice, .. } = &mut **confirm;
+            if may_confirm(prompt, notice, key, now) {
+                return actions::submit(model);
+            }
+        }
+        Code::Char(letter) => {
+            let toggle =
+                confirm.choices.iter().find(|choice| choice.letter == letter).map(|choice| choice.toggle);
+            turn(model, toggle);
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+/// Enter: cancels while Cancel has the focus and nothing is typed; submits an exactly typed name; else says so.
+fn enter(model: &mut Model) -> Vec<Effect> {
+    let now = model.now;
+    let Some(Dialog::Confirm(confirm)) = model.dialogs.last_mut() else { return Vec::new() };
+    let Confirm { rung, prompt, notice, at, .. } = &mut **confirm;
+    let wanted = match rung {
+        Rung::Key => None,
+        Rung::TypeName(name) | Rung::TypeContext(name) => Some(name.as_str()),
+    };
+    if wanted.is_some_and(|wanted| wanted == prompt.typed && !wanted.is_empty()) {
+        return if may_confirm(prompt, notice, Key::of(Code::Enter), now) {
+            actions::submit(model)
+        } else {
+            Vec::new()
+        };
+    }
+    match (prompt.typed.is_empty(), at, wanted) {
+        (true, None, _) => {
+            model.dialogs.pop();
+        }
+        (_, _, Some(wanted)) => *notice = Some(format!("type {wanted} to the letter")),
+        _ => *notice = Some("Enter does not confirm: y does; Space turns the option".to_owned()),
+    }
+    Vec::new()
+}
+
+fn next(at: Option<usize>, len: usize) -> Option<usize> {
+    match at {
+        None if len > 0 => Some(0),
+        Some(at) if at + 1 < len => Some(at + 1),
+        _ => None,
+    }
+}
+
+fn prior(at: Option<usize>, len: usize) -> Option<usize> {
+    match at {
+        None => len.checked_sub(1),
+        Some(at) => at.checked_sub(1),
+    }
+}
+
+/// Turns a switch: the question is put anew, with its new figures and perhaps a higher rung.
+fn turn(model: &mut Model, toggle: Option<Toggle>) {
+    let Some(toggle) = toggle else { return };
+    let Some(Dialog::Confirm(confirm)) = model.dialogs.pop() else { return };
+    match toggled(model, &confirm, toggle) {
+        Ok(fresh) => model.dialogs.push(Dialog::Confirm(Box::new(fresh))),
+        Err(report) => actions::deny(model, &report),
+    }
+}
+
+/// Quits, or asks first while an operation lives.
+pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
+    let is_asked = matches!(model.dialogs.last(), Some(Dialog::Quit(_)));
+    if model.live_runs().next().is_none() && model.starting.is_empty() {
+        return quit_now(model);
+    }
+    if !is_asked {
+        model.dialogs.push(Dialog::Quit(QuitAsk { prompt: Prompt::new(model.now), notice: None }));
+    }
+    Vec::new()
+}
+
+/// Quits.
+pub(super) fn quit_now(model: &mut Model) -> Vec<Effect> {
+    model.dialogs.clear();
+    if std::mem::replace(&mut model.is_quitting, true) { Vec::new() } else { vec![Effect::Quit] }
+}

@@ -1,0 +1,181 @@
+//! Keys and pasted text: to the dialog on top, to the filter being typed, or to the panes as a command.
+
+use super::{actions, dialogs, flash, lists, runs};
+use crate::console::dialog::{Dialog, Page, Palette, Subject};
+use crate::console::keymap::{Code, Command, Key, command, obstacle};
+use crate::console::model::{Model, Pane};
+use crate::console::msg::Effect;
+use crate::console::rows;
+use crate::domain::ids::NodeName;
+use crate::domain::log::Level;
+use crate::domain::plan::Kind;
+
+/// A key was pressed.
+pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
+    model.flash = None;
+    if key.is(Key::ctrl('c')) {
+        return dialogs::quit(model);
+    }
+    if !model.dialogs.is_empty() {
+        return dialogs::press(model, key);
+    }
+    if let Some(pane) = model.editing {
+        edit(model, pane, key);
+        return Vec::new();
+    }
+    match command(model.setup.preset, model.focus, key) {
+        Some(command) => execute(model, command, None),
+        None => Vec::new(),
+    }
+}
+
+/// Text was pasted. It goes where text is typed, except where typing is the point.
+pub(super) fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
+    let line = crate::domain::text::clean(text);
+    match model.dialogs.last_mut() {
+        Some(Dialog::Palette(palette)) => palette.text.push_str(line.trim()),
+        Some(Dialog::Confirm(confirm)) => {
+            confirm.notice = Some("the name is typed by hand, not pasted".to_owned());
+        }
+        Some(_) => {}
+        None => {
+            if let Some(filter) = model.editing.and_then(|pane| lists::filter(model, pane)) {
+                filter.push_str(line.trim());
+            }
+        }
+    }
+    Vec::new()
+}
+
+fn edit(model: &mut Model, pane: Pane, key: Key) {
+    let Some(filter) = lists::filter(model, pane) else {
+        model.editing = None;
+        return;
+    };
+    match key.code {
+        Code::Char('u') if key.ctrl => filter.clear(),
+        Code::Char(ch) if !key.ctrl => filter.push(ch),
+        Code::Backspace => {
+            filter.pop();
+        }
+        Code::Esc => {
+            filter.clear();
+            model.editing = None;
+        }
+        Code::Enter | Code::Tab => model.editing = None,
+        Code::Up => lists::go(model, Command::Up),
+        Code::Down => lists::go(model, Command::Down),
+        _ => {}
+    }
+}
+
+/// Carries out a command, of a key or of the palette (which may name a node).
+pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>) -> Vec<Effect> {
+    use Command as C;
+    if let Some(reason) = obstacle(model, command) {
+        flash(model, Level::Warn, reason);
+        return Vec::new();
+    }
+    match command {
+        C::Focus(pane) => focus(model, pane),
+        C::NextPane => turn(model, 1),
+        C::PriorPane => turn(model, 4),
+        C::Up | C::Down | C::Top | C::Bottom | C::PageUp | C::PageDown | C::HalfUp | C::HalfDown => {
+            lists::go(model, command);
+        }
+        C::Filter => model.editing = Some(model.focus),
+        C::Palette => model.dialogs.push(Dialog::Palette(Palette::default())),
+        C::Help => model.dialogs.push(Dialog::Help(0)),
+        C::Back => back(model),
+        C::Sort => lists::sort(model),
+        C::Reverse => lists::reverse(model),
+        C::Copy => return lists::copy(model),
+        C::Mark => lists::mark(model),
+        C::Details => open_page(model),
+        C::Block => open_block(model),
+        C::Reconnect => {
+            flash(model, Level::Info, "reading the kubeconfig again");
+            return vec![Effect::Reconnect];
+        }
+        C::NextRun => next_run(model),
+        C::Quit => return dialogs::quit(model),
+        C::Cordon => actions::ask(model, Kind::Cordon, on),
+        C::Uncordon => actions::ask(model, Kind::Uncordon, on),
+        C::Drain => actions::ask(model, Kind::Drain, on),
+        C::Reboot => actions::ask(model, Kind::Reboot, on),
+        C::Snapshot => actions::ask(model, Kind::Snapshot, None),
+        C::Confirm | C::Automatic | C::Pause | C::Retry | C::Skip | C::Abort => {
+            return runs::command(model, command);
+        }
+    }
+    Vec::new()
+}
+
+pub(super) fn focus(model: &mut Model, pane: Pane) {
+    if pane == Pane::Run && model.open_run().is_none() {
+        model.open = model.runs.last().map(|run| run.op);
+    }
+    if pane != Pane::Run || model.open.is_some() {
+        model.focus = pane;
+    }
+}
+
+/// The pane that many places on; the run pane only while a run is open.
+fn turn(model: &mut Model, by: usize) {
+    let panes = if model.open_run().is_some() { &Pane::ALL[..] } else { &Pane::ALL[..4] };
+    let at = panes.iter().position(|pane| *pane == model.focus).unwrap_or(0);
+    let by = if by == 1 { 1 } else { panes.len() - 1 };
+    model.focus = panes.get((at + by) % panes.len()).copied().unwrap_or(Pane::Nodes);
+}
+
+/// Escape, step by step: the filter, the marks, the log's place, the run that is over, the focus.
+fn back(model: &mut Model) {
+    let pane = model.focus;
+    if let Some(filter) = lists::filter(model, pane)
+        && !filter.is_empty()
+    {
+        filter.clear();
+    } else if pane == Pane::Nodes {
+        model.lists.nodes.marked.clear();
+    } else if pane == Pane::Log && model.lists.log.selected.is_some() {
+        model.lists.log.selected = None;
+    } else {
+        if pane == Pane::Run && model.open_run().is_some_and(|run| run.state.is_over()) {
+            model.open = None;
+        }
+        model.focus = Pane::Nodes;
+    }
+}
+
+fn next_run(model: &mut Model) {
+    let at = model.runs.iter().position(|run| Some(run.op) == model.open);
+    let next = at.map_or(model.runs.len().saturating_sub(1), |at| (at + 1) % model.runs.len().max(1));
+    model.open = model.runs.get(next).map(|run| run.op);
+    model.lists.run.selected = None;
+}
+
+fn open_page(model: &mut Model) {
+    let at = rows::selected(model, model.focus);
+    let subject = match model.focus {
+        Pane::Nodes => at.and_then(|at| rows::node_keys(model).into_iter().nth(at)).map(Subject::Node),
+        Pane::Etcd => at.and_then(|at| rows::member_keys(model).into_iter().nth(at)).map(Subject::Member),
+        Pane::Budgets => at.and_then(|at| rows::budget_keys(model).into_iter().nth(at)).map(Subject::Budget),
+        Pane::Log => {
+            let keys = rows::line_keys(model);
+            at.or(keys.len().checked_sub(1)).and_then(|at| keys.get(at).copied()).map(Subject::Line)
+        }
+        Pane::Run => at.and_then(|at| Some(Subject::Step(model.open?, at))),
+    };
+    match subject {
+        Some(subject) => model.dialogs.push(Dialog::Page(Page { subject, scroll: 0 })),
+        None => flash(model, Level::Info, "nothing is selected"),
+    }
+}
+
+fn open_block(model: &mut Model) {
+    let keys = rows::budget_keys(model);
+    match model.lists.budgets.current(&keys).cloned() {
+        Some(key) => model.dialogs.push(Dialog::Page(Page { subject: Subject::Block(key), scroll: 0 })),
+        None => flash(model, Level::Info, "no budget is selected"),
+    }
+}

@@ -1,0 +1,84 @@
+//! `update`: one message in, the model changed, effects out. Synchronous and deterministic: the same messages give the
+//! same model and the same effects.
+
+mod actions;
+mod dialogs;
+mod feeds;
+mod keys;
+mod lists;
+mod palette;
+mod runs;
+mod story;
+
+use super::model::{Flash, Model};
+use super::msg::{Effect, Msg};
+use crate::domain::ids::Generation;
+use crate::domain::log::Level;
+use crate::domain::time::Stamp;
+use std::time::Duration;
+
+/// How long a flash stays.
+const FLASH_STAYS: Duration = Duration::from_secs(8);
+
+/// Takes one message.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Key(key, at) => {
+            advance(model, at);
+            keys::press(model, key)
+        }
+        Msg::Paste(text) => keys::paste(model, &text),
+        Msg::Resize(columns, lines) => {
+            model.size = (columns, lines);
+            Vec::new()
+        }
+        Msg::Tick(at) => {
+            advance(model, at);
+            Vec::new()
+        }
+        Msg::Joined(generation, context) => feeds::joined(model, generation, context),
+        Msg::Seen(generation, seen) => when_current(model, generation, |model| feeds::seen(model, seen)),
+        Msg::Etcd(generation, view) => when_current(model, generation, |model| feeds::etcd(model, view)),
+        Msg::Source(generation, source, liveness) => {
+            when_current(model, generation, |model| feeds::source(model, source, liveness))
+        }
+        Msg::Host(generation, node, facts) => {
+            when_current(model, generation, |model| feeds::host(model, node, facts))
+        }
+        Msg::Run(event) => runs::event(model, &event),
+        Msg::RunLost(op, report) => runs::lost(model, op, &report),
+        Msg::Orphans(orphans) => feeds::orphans(model, orphans),
+        Msg::Log(line) => {
+            model.log.push(line);
+            Vec::new()
+        }
+        Msg::LogDropped(count) => {
+            model.log.dropped = model.log.dropped.saturating_add(count);
+            Vec::new()
+        }
+        Msg::EndAsked(false) => dialogs::quit(model),
+        Msg::EndAsked(true) => dialogs::quit_now(model),
+    }
+}
+
+/// A message of an older connection changes nothing.
+fn when_current(
+    model: &mut Model,
+    generation: Generation,
+    apply: impl FnOnce(&mut Model) -> Vec<Effect>,
+) -> Vec<Effect> {
+    if generation == model.known.generation { apply(model) } else { Vec::new() }
+}
+
+/// Time goes on, never back.
+fn advance(model: &mut Model, at: Stamp) {
+    model.now = model.now.max(at);
+    if model.flash.as_ref().is_some_and(|flash| model.now.since(flash.at) > FLASH_STAYS) {
+        model.flash = None;
+    }
+}
+
+/// Says something in the footer.
+fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
+    model.flash = Some(Flash { level, text: text.into(), at: model.now });
+}

@@ -1,0 +1,115 @@
+//! The log tells the story of a run: which of its events become lines, and in which words.
+
+use crate::console::model::Model;
+use crate::domain::ids::NodeName;
+use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::run::{Outcome, RunChange, RunEvent, RunState, RunView};
+use crate::domain::time::brief;
+use std::time::Duration;
+
+/// Writes the line of an event, if it is worth one.
+pub(super) fn tell(model: &mut Model, event: &RunEvent) {
+    let Some((level, text)) = words(model, event) else { return };
+    let node = node(model, event);
+    model.log.push(LogLine {
+        at: event.at,
+        level,
+        origin: Origin::Operation,
+        op: Some(event.op),
+        node,
+        text,
+    });
+}
+
+fn node(model: &Model, event: &RunEvent) -> Option<NodeName> {
+    let run = model.run(event.op)?;
+    let step = match &event.change {
+        RunChange::StepStarted { step, .. }
+        | RunChange::Progressed { step, .. }
+        | RunChange::GateRead { step, .. }
+        | RunChange::Noted { step, .. }
+        | RunChange::StepEnded { step, .. } => run.steps.get(*step),
+        _ => None,
+    };
+    step.and_then(|view| view.step.node.clone()).or_else(|| run.nodes.first().cloned())
+}
+
+fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
+    let run = model.run(event.op);
+    let name = |step: usize| run.map_or_else(|| format!("step {}", step + 1), |run| step_name(run, step));
+    match &event.change {
+        RunChange::Planned { plan } => {
+            let nodes: Vec<&str> = plan.nodes.iter().map(NodeName::as_str).collect();
+            let count = crate::domain::text::count(plan.steps.len(), "step");
+            let on = if nodes.is_empty() { String::new() } else { format!(" {}", nodes.join(", ")) };
+            Some((Level::Info, format!("{}{on}: {count} planned, run {}", plan.kind, event.run)))
+        }
+        RunChange::State { state, .. } => state_words(run, *state),
+        RunChange::StepStarted { step, attempt: 1 } => {
+            Some((Level::Info, format!("{}: started", name(*step))))
+        }
+        RunChange::StepStarted { step, attempt } => {
+            Some((Level::Info, format!("{}: started, attempt {attempt}", name(*step))))
+        }
+        RunChange::Progressed { .. } => None,
+        RunChange::GateRead { step, gate } => (!gate.verdict.is_open()).then(|| {
+            (Level::Warn, format!("{}: gate {} is not passed: {}", name(*step), gate.name, gate.evidence))
+        }),
+        RunChange::Noted { step, text, warn } => {
+            let level = if *warn { Level::Warn } else { Level::Info };
+            Some((level, format!("{}: {text}", name(*step))))
+        }
+        RunChange::StepEnded { step, outcome, took_ms } => {
+            let took = brief(Duration::from_millis(*took_ms));
+            let (level, words) = outcome_words(outcome);
+            Some((level, format!("{}: {words} ({took})", name(*step))))
+        }
+        RunChange::Undoing { steps } => {
+            let names: Vec<&str> = steps.iter().map(|step| step.kind.name()).collect();
+            let words = if names.is_empty() { "nothing to undo".to_owned() } else { names.join(", ") };
+            Some((Level::Warn, format!("stopping; undo: {words}")))
+        }
+        RunChange::Finished { state, left } => Some(finished_words(*state, left)),
+    }
+}
+
+fn step_name(run: &RunView, step: usize) -> String {
+    run.steps.get(step).map_or_else(|| format!("step {}", step + 1), |view| view.step.kind.name().to_owned())
+}
+
+fn state_words(run: Option<&RunView>, state: RunState) -> Option<(Level, String)> {
+    let step = run.and_then(|run| Some((run, run.current()?))).map(|(run, step)| step_name(run, step));
+    let step = step.unwrap_or_else(|| "the next step".to_owned());
+    match state {
+        RunState::Waiting => Some((Level::Info, format!("{step} waits for its confirmation: N"))),
+        RunState::Paused => Some((Level::Info, format!("paused before {step}"))),
+        RunState::Failed => Some((Level::Error, format!("stopped at {step}: T tries again, X aborts"))),
+        RunState::Running | RunState::Interrupted | RunState::Done | RunState::Aborted => None,
+    }
+}
+
+fn outcome_words(outcome: &Outcome) -> (Level, String) {
+    match outcome {
+        Outcome::Done(words) => (Level::Info, format!("done: {words}")),
+        Outcome::Warned(words) => (Level::Warn, format!("done, look at this: {words}")),
+        Outcome::Skipped(why) => (Level::Info, format!("skipped: {why}")),
+        Outcome::Failed(report) => (Level::Error, format!("failed: {}", report.line())),
+        Outcome::Aborted => (Level::Warn, "stopped by the engineer".to_owned()),
+    }
+}
+
+fn finished_words(state: RunState, left: &[String]) -> (Level, String) {
+    let end = match state {
+        RunState::Done => "done",
+        RunState::Aborted => "aborted",
+        RunState::Interrupted => "interrupted",
+        RunState::Failed => "failed",
+        RunState::Waiting | RunState::Running | RunState::Paused => "left",
+    };
+    if left.is_empty() {
+        let level = if state == RunState::Done { Level::Info } else { Level::Warn };
+        (level, format!("run {end}; nothing was left changed beyond its purpose"))
+    } else {
+        (Level::Warn, format!("run {end}; left changed: {}", left.join("; ")))
+    }
+}
