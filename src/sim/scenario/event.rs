@@ -1,0 +1,128 @@
+//! What befalls a simulated cluster, by the clock.
+
+use serde::Deserialize;
+
+use super::settings::Span;
+
+/// Something that happens at a moment after the start.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// When, counted from the start at speed 1.
+    pub at: Span,
+    /// What.
+    pub action: Action,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Action {
+    /// No API server answers, for a while or for good.
+    ApiDown {
+        /// How long.
+        #[serde(rename = "for")]
+        length: Option<Span>,
+    },
+    /// The power of a machine is cut.
+    MachineOff {
+        /// Which.
+        node: String,
+    },
+    /// A machine is switched on.
+    MachineOn {
+        /// Which.
+        node: String,
+    },
+    /// A machine reboots gracefully, by nobody's order.
+    Reboot {
+        /// Which.
+        node: String,
+    },
+    /// A machine loses its power and gets it back, several times.
+    Flap {
+        /// Which.
+        node: String,
+        /// How many times.
+        times: u32,
+        /// From one loss to the next; the power is off for half of it.
+        every: Span,
+    },
+    /// Somebody cordons a node.
+    Cordon {
+        /// Which.
+        node: String,
+    },
+    /// Somebody uncordons a node.
+    Uncordon {
+        /// Which.
+        node: String,
+    },
+    /// Somebody deletes the Node object.
+    DeleteNode {
+        /// Which.
+        node: String,
+    },
+    /// The disruption controller does nothing, for a while or for good.
+    StallDisruptionController {
+        /// How long.
+        #[serde(rename = "for")]
+        length: Option<Span>,
+    },
+    /// The disruption controller takes so long from now on.
+    DisruptionLag {
+        /// How long.
+        lag: Span,
+    },
+    /// Somebody deletes a pod; the name may end in `*`.
+    DeletePod {
+        /// Namespace.
+        namespace: String,
+        /// Name, or the beginning of names before a `*`.
+        name: String,
+    },
+    /// Somebody scales a Deployment or StatefulSet.
+    Scale {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// To how many.
+        replicas: u32,
+    },
+    /// A Deployment or StatefulSet is rolled out anew, as `kubectl rollout restart` does it.
+    Restart {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+    },
+    /// Pods begin to crash; the name may end in `*`.
+    Crash {
+        /// Namespace.
+        namespace: String,
+        /// Name, or the beginning of names before a `*`.
+        name: String,
+    },
+}
+
+impl Action {
+    /// The node it is about.
+    pub fn node(&self) -> Option<&str> {
+        match self {
+            Action::MachineOff { node }
+            | Action::MachineOn { node }
+            | Action::Reboot { node }
+            | Action::Flap { node, .. }
+            | Action::Cordon { node }
+            | Action::Uncordon { node }
+            | Action::DeleteNode { node } => Some(node),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `name` is `pattern`, or begins with what stands before its final `*`.
+pub fn is_match(pattern: &str, name: &str) -> bool {
+    pattern.strip_suffix('*').map_or(pattern == name, |head| name.starts_with(head))
+}
