@@ -7,10 +7,12 @@ pub mod host;
 pub mod machine;
 pub mod pace;
 pub mod pki;
+pub mod scenario;
 pub mod store;
 pub mod subject;
 pub mod tls;
 pub mod wire;
+pub mod world;
 
 pub use credentials::Credentials;
 pub use error::Error;

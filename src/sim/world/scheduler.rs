@@ -1,0 +1,274 @@
+//! The scheduler: binds pods to nodes that accept them, and says why none does, in kube-scheduler's words.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Value, json};
+
+use super::desk::Desk;
+use super::node_status::capacity;
+use super::read::{
+    Key, controller_uid, is_active, is_deleting, is_terminal, items, name, namespace, node_of, set_condition,
+    text,
+};
+use super::select::{accepts_node, labels, matches, repelling_taint};
+use super::{Change, Controller};
+use crate::sim::store::resources::{NODES, PODS};
+use crate::sim::store::{ChangeKind, Object};
+
+const COMPONENT: &str = "default-scheduler";
+
+/// The scheduler. A key names a pod.
+#[derive(Default)]
+pub struct Scheduler {
+    nodes: BTreeMap<String, Object>,
+    waiting: BTreeSet<Key>,
+}
+
+impl Controller for Scheduler {
+    fn name(&self) -> &'static str {
+        "scheduler"
+    }
+
+    fn observe(&mut self, change: &Change, desk: &mut Desk) {
+        let object = &change.object;
+        if *change.resource == NODES {
+            let fate = |node: &Object| (node["spec"].clone(), labels(node).clone());
+            let is_news = change.kind != ChangeKind::Modified
+                || change.previous.as_ref().is_none_or(|previous| fate(previous) != fate(object));
+            if change.kind == ChangeKind::Deleted {
+                self.nodes.remove(name(object));
+            } else {
+                self.nodes.insert(name(object).to_owned(), object.clone());
+            }
+            if is_news {
+                self.retry(desk);
+            }
+        } else if *change.resource == PODS {
+            self.observe_pod(change, desk);
+        }
+    }
+
+    fn sync(&mut self, key: &Key, desk: &mut Desk) {
+        let Some(pod) = desk.index.pod(key).filter(|pod| is_unbound(pod)).cloned() else {
+            self.waiting.remove(key);
+            return;
+        };
+        match self.choose(&pod, desk) {
+            Ok(node) => {
+                self.waiting.remove(key);
+                bind(desk, key, &pod, &node);
+            }
+            Err(why) => {
+                self.waiting.insert(key.clone());
+                refuse(desk, key, &pod, &why);
+            }
+        }
+    }
+}
+
+impl Scheduler {
+    fn observe_pod(&mut self, change: &Change, desk: &mut Desk) {
+        let pod = &change.object;
+        if change.kind == ChangeKind::Deleted || is_terminal(pod) {
+            self.waiting.remove(&Key::of(pod));
+            if !node_of(pod).is_empty() {
+                self.retry(desk); // there is room now
+            }
+        } else if is_unbound(pod) && change.kind == ChangeKind::Added {
+            desk.mark(Key::of(pod));
+        }
+    }
+
+    fn retry(&self, desk: &mut Desk) {
+        for key in &self.waiting {
+            desk.mark(key.clone());
+        }
+    }
+
+    /// The node with the fewest pods of the same owner, then the fewest pods; or why there is none.
+    fn choose(&self, pod: &Object, desk: &Desk) -> Result<String, String> {
+        let siblings = siblings(pod, desk);
+        let rivals = rivals(pod, desk);
+        let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+        let mut best: Option<(usize, usize, &str)> = None;
+        for (name, node) in &self.nodes {
+            let count = occupancy(desk, name);
+            match obstacle(&pod["spec"], node, count, &rivals) {
+                Some(reason) => *reasons.entry(reason).or_default() += 1,
+                None => {
+                    let rank =
+                        (siblings.get(name.as_str()).copied().unwrap_or_default(), count, name.as_str());
+                    if best.is_none_or(|best| rank < best) {
+                        best = Some(rank);
+                    }
+                }
+            }
+        }
+        best.map(|(_, _, name)| name.to_owned()).ok_or_else(|| explain(self.nodes.len(), &reasons))
+    }
+}
+
+fn is_unbound(pod: &Value) -> bool {
+    node_of(pod).is_empty() && !is_deleting(pod) && !is_terminal(pod)
+}
+
+/// Pods that take room on a node.
+fn occupancy(desk: &Desk, node: &str) -> usize {
+    desk.index.pods_on(node).filter(|pod| !is_terminal(pod)).count()
+}
+
+/// How many pods of the same owner each node has.
+fn siblings<'a>(pod: &Value, desk: &'a Desk) -> HashMap<&'a str, usize> {
+    let mut counts = HashMap::new();
+    let owner = controller_uid(pod);
+    if !owner.is_empty() {
+        for sibling in desk.index.pods_of(owner).filter(|sibling| is_active(sibling)) {
+            *counts.entry(node_of(sibling)).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// Nodes (for `kubernetes.io/hostname`) that hold a pod the new one must not meet.
+fn rivals<'a>(pod: &Value, desk: &'a Desk) -> BTreeSet<&'a str> {
+    let path = "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
+    let mut nodes = BTreeSet::new();
+    for term in items(pod, path).iter().filter(|term| term["topologyKey"] == "kubernetes.io/hostname") {
+        let listed = items(term, "/namespaces");
+        let own = [json!(namespace(pod))];
+        for home in if listed.is_empty() { &own[..] } else { listed } {
+            let others = desk.index.pods_in(home.as_str().unwrap_or_default());
+            let rivals =
+                others.filter(|other| !is_terminal(other) && matches(&term["labelSelector"], labels(other)));
+            nodes.extend(rivals.map(|rival| node_of(rival)));
+        }
+    }
+    nodes.remove("");
+    nodes
+}
+
+/// What keeps a pod off a node, in the order and words of kube-scheduler's filters.
+fn obstacle(spec: &Value, node: &Value, count: usize, rivals: &BTreeSet<&str>) -> Option<String> {
+    let tolerates_cordon = super::select::tolerates(
+        items(spec, "/tolerations"),
+        &json!({ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }),
+    );
+    if node["spec"]["unschedulable"] == true && !tolerates_cordon {
+        return Some("node(s) were unschedulable".to_owned());
+    }
+    if let Some(taint) = repelling_taint(spec, node) {
+        let (key, value) = (text(taint, "/key"), text(taint, "/value"));
+        return Some(format!("node(s) had untolerated taint {{{key}: {value}}}"));
+    }
+    if !accepts_node(spec, node) {
+        return Some("node(s) didn't match Pod's node affinity/selector".to_owned());
+    }
+    if count >= capacity(node) {
+        return Some("Too many pods".to_owned());
+    }
+    rivals.contains(name(node)).then(|| "node(s) didn't match pod anti-affinity rules".to_owned())
+}
+
+/// `0/6 nodes are available: 3 node(s) were unschedulable, ...`.
+fn explain(total: usize, reasons: &BTreeMap<String, usize>) -> String {
+    if total == 0 {
+        return "no nodes available to schedule pods".to_owned();
+    }
+    let mut all: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    all.sort();
+    // nodes of which a pod could be preempted to no avail, as against those where preemption cannot change anything
+    let full = reasons.get("Too many pods").copied().unwrap_or_default()
+        + reasons.get("node(s) didn't match pod anti-affinity rules").copied().unwrap_or_default();
+    let mut preemption = Vec::new();
+    if full > 0 {
+        preemption.push(format!("{full} No preemption victims found for incoming pod"));
+    }
+    if total > full {
+        preemption.push(format!("{} Preemption is not helpful for scheduling", total - full));
+    }
+    format!(
+        "0/{total} nodes are available: {}. preemption: 0/{total} nodes are available: {}.",
+        all.join(", "),
+        preemption.join(", ")
+    )
+}
+
+fn bind(desk: &mut Desk, key: &Key, pod: &Object, node: &str) {
+    let now = desk.stamp(&key.name);
+    desk.modify(&PODS, key, |pod| {
+        if node_of(pod).is_empty() {
+            pod["spec"]["nodeName"] = node.into();
+            set_condition(pod, json!({ "type": "PodScheduled", "status": "True" }), &now);
+            for state in pod["status"]["conditions"].as_array_mut().into_iter().flatten() {
+                if let Some(fields) = state.as_object_mut().filter(|fields| fields["type"] == "PodScheduled")
+                {
+                    fields.remove("reason");
+                    fields.remove("message");
+                }
+            }
+        }
+    });
+    desk.tell(pod, "Scheduled", &format!("Successfully assigned {key} to {node}"), COMPONENT);
+}
+
+fn refuse(desk: &mut Desk, key: &Key, pod: &Object, why: &str) {
+    let now = desk.stamp(&key.name);
+    let state =
+        json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why });
+    let written = desk.modify(&PODS, key, |pod| set_condition(pod, state, &now));
+    if written
+        .is_some_and(|written| written["metadata"]["resourceVersion"] != pod["metadata"]["resourceVersion"])
+    {
+        desk.warn(pod, "FailedScheduling", why, COMPONENT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str, spec: &Value) -> Value {
+        json!({ "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } }, "spec": spec,
+                "status": { "allocatable": { "pods": "3" } } })
+    }
+
+    #[test]
+    fn says_what_keeps_a_pod_off_a_node() {
+        let free = BTreeSet::new();
+        let tainted =
+            json!({ "taints": [{ "key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule" }] });
+        let cordoned = json!({ "unschedulable": true,
+            "taints": [{ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }] });
+        let elsewhere = json!({ "nodeSelector": { "kubernetes.io/hostname": "b" } });
+        for (spec, of_node, count, expected) in [
+            (json!({}), json!({}), 0, None),
+            (json!({}), cordoned, 0, Some("node(s) were unschedulable")),
+            (
+                json!({}),
+                tainted,
+                0,
+                Some("node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }"),
+            ),
+            (elsewhere, json!({}), 0, Some("node(s) didn't match Pod's node affinity/selector")),
+            (json!({}), json!({}), 3, Some("Too many pods")),
+        ] {
+            assert_eq!(obstacle(&spec, &node("a", &of_node), count, &free).as_deref(), expected);
+        }
+        let rivals = BTreeSet::from(["a"]);
+        assert!(obstacle(&json!({}), &node("a", &json!({})), 0, &rivals).is_some());
+    }
+
+    #[test]
+    fn words_the_refusal_as_kube_scheduler_does() {
+        let reasons = BTreeMap::from([
+            ("node(s) were unschedulable".to_owned(), 3),
+            ("node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }".to_owned(), 3),
+        ]);
+        assert_eq!(
+            explain(6, &reasons),
+            "0/6 nodes are available: 3 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, \
+             3 node(s) were unschedulable. preemption: 0/6 nodes are available: 6 Preemption is not helpful for \
+             scheduling."
+        );
+    }
+}
