@@ -1,5 +1,6 @@
 //! The simulated cluster: an honest peer that speaks the real protocols and shares no rule with the product.
 
+pub mod api;
 pub mod credentials;
 pub mod error;
 pub mod etcd;

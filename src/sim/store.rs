@@ -126,6 +126,33 @@ impl Store {
         (state.current(), state.list(r, namespace))
     }
 
+    /// The list as it was at a revision that history still holds.
+    pub fn list_exact(
+        &self,
+        r: &'static Resource,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Object>, Gone> {
+        let state = self.state();
+        state.history.check(revision)?;
+        let mut objects: BTreeMap<Key, Object> = BTreeMap::new();
+        for object in state.list(r, namespace) {
+            objects.insert(key(meta::namespace(&object), meta::name(&object)), object);
+        }
+        for change in state.history.newest_down_to(revision) {
+            let place = meta::namespace(&change.object);
+            if change.resource != r || namespace.is_some_and(|namespace| namespace != place) {
+                continue;
+            }
+            let place = key(place, meta::name(&change.object));
+            match &change.previous {
+                Some(previous) => objects.insert(place, previous.clone()),
+                None => objects.remove(&place),
+            };
+        }
+        Ok(objects.into_values().collect())
+    }
+
     /// Adds an object: fills uid, resourceVersion, creationTimestamp, generation and a generated name.
     pub fn create(&self, r: &'static Resource, object: Value) -> Result<Object, Status> {
         let now = self.now();

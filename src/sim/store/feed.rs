@@ -79,6 +79,11 @@ impl History {
         if since < self.dropped { Err(Gone { oldest: self.dropped }) } else { Ok(()) }
     }
 
+    /// The changes after a revision, newest first.
+    pub(super) fn newest_down_to(&self, since: u64) -> impl Iterator<Item = &Change> {
+        self.changes.iter().rev().take_while(move |change| change.revision > since)
+    }
+
     pub(super) fn after(&self, since: u64) -> Result<Option<Change>, Gone> {
         self.check(since)?;
         let index = usize::try_from(since - self.dropped).unwrap_or(usize::MAX);

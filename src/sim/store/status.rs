@@ -13,6 +13,8 @@ pub struct Status {
     pub reason: &'static str,
     /// Sentence for people.
     pub message: String,
+    /// `metadata` of the answer, for a fresh continue token.
+    pub metadata: Option<Value>,
     /// `details` of the answer: name, group, kind, causes.
     pub details: Option<Value>,
     /// Seconds for `details.retryAfterSeconds` and the header `Retry-After`; the header is left out when 0.
@@ -78,7 +80,15 @@ fn details(r: &Resource, name: &str) -> Value {
 impl Status {
     /// An error with a code, reason and message and nothing else.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Status {
-        Status { code, reason, message: message.into(), details: None, retry_after: 0, headers: Vec::new() }
+        Status {
+            code,
+            reason,
+            message: message.into(),
+            metadata: None,
+            details: None,
+            retry_after: 0,
+            headers: Vec::new(),
+        }
     }
 
     /// 404 for an object.
@@ -202,6 +212,9 @@ impl Status {
         let mut value = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message,
         });
+        if let Some(metadata) = &self.metadata {
+            value["metadata"] = metadata.clone();
+        }
         if !self.reason.is_empty() {
             value["reason"] = json!(self.reason);
         }
