@@ -18,3 +18,4 @@ pub mod rows;
 #[cfg(test)]
 pub mod samples;
 pub mod update;
+pub mod view;

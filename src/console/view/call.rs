@@ -1,0 +1,162 @@
+//! The call: one line across the whole screen that says what the open run waits for, in plain words.
+//!
+//! When it waits for the person it is a bar in a style that nothing else has: the most visible thing on the screen.
+
+use super::look::Look;
+use super::text::{columns, line_width};
+use super::theme::Tone;
+use super::words;
+use crate::console::keymap::{self, Command};
+use crate::console::model::Model;
+use crate::domain::run::{Outcome, RunState, RunView, StepState, StepView};
+use crate::domain::time::clock;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+/// What the line says.
+struct Call {
+    /// Waits for a decision.
+    urgent: bool,
+    tone: Tone,
+    /// What is waited for.
+    lead: String,
+    /// More about it.
+    rest: String,
+    /// At the right end: the deadline.
+    right: String,
+}
+
+/// The run that the line speaks of: one that waits for the person before one that does not.
+fn subject(model: &Model) -> Option<&RunView> {
+    let urgent = |run: &&RunView| matches!(run.state, RunState::Waiting | RunState::Failed);
+    let open = model.open_run();
+    open.filter(urgent).or_else(|| model.live_runs().find(urgent)).or(open)
+}
+
+/// Whether there is something to say.
+pub fn is_shown(model: &Model) -> bool {
+    subject(model).is_some()
+}
+
+/// Draws the line.
+pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
+    let Some(run) = subject(model) else { return };
+    let call = words_of(look, model, run);
+    let (lead, rest) = if call.urgent { (Tone::Call, Tone::Call) } else { (call.tone, Tone::Text) };
+    let mut spans = vec![look.say(lead, format!(" {}", call.lead))];
+    if !call.rest.is_empty() {
+        spans.push(look.say(rest, format!("   {}", call.rest)));
+    }
+    let mut room = area;
+    if !call.right.is_empty() {
+        let right = Line::from(vec![look.say(Tone::Muted, call.right), Span::raw(" ")]);
+        room.width = area.width.saturating_sub(columns(line_width(&right)) + 2);
+        look.put_right(buf, area, right);
+    }
+    look.put(buf, room, Line::from(spans));
+    if call.urgent {
+        buf.set_style(area, look.theme.of(Tone::Call));
+    }
+}
+
+fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
+    let glyphs = look.glyphs;
+    let who = run.nodes.first().map_or_else(|| run.kind.to_string(), ToString::to_string);
+    let at = run.current();
+    let step = at.and_then(|at| run.steps.get(at));
+    let name = step.map_or("the end", |view| view.step.kind.name());
+    let shown = words::run(look, run.state);
+    let call = |lead: String, rest: String| Call {
+        urgent: false,
+        tone: shown.tone,
+        lead: format!("{} {lead}", shown.glyph),
+        rest,
+        right: String::new(),
+    };
+    match run.state {
+        RunState::Waiting => {
+            let key = key_for(model, run, Command::Confirm);
+            let what = step.map(|view| view.step.what.clone()).unwrap_or_default();
+            Call { urgent: true, ..call(format!("{who}: {name} waits for you: {key}"), what) }
+        }
+        RunState::Failed => {
+            let why = step.map(failure).unwrap_or_default();
+            Call { urgent: true, ..call(format!("{who}: {name} failed: {}", ways_on(model, run)), why) }
+        }
+        RunState::Paused => {
+            call(format!("{who}: paused before {name}: {}", ways_on(model, run)), String::new())
+        }
+        RunState::Running => {
+            let progress = step.and_then(|view| view.progress.as_ref());
+            let text = progress.map(|progress| progress.text.clone()).filter(|text| !text.is_empty());
+            let what = || step.map(|view| view.step.what.clone());
+            let rest = text.or_else(what).unwrap_or_default();
+            Call { right: deadline(model, step), ..call(format!("{who}: {name}"), rest) }
+        }
+        RunState::Done | RunState::Aborted | RunState::Interrupted => {
+            let span = clock(run.ended.unwrap_or(model.now).since(run.started));
+            let left = if run.left.is_empty() {
+                "nothing is left changed".to_owned()
+            } else {
+                format!("left: {}", run.left.join("; "))
+            };
+            let state = shown.word.clone();
+            let mut call = call(format!("{who}: {} {state} in {span}", run.kind), left);
+            if run.state == RunState::Interrupted {
+                call.rest = format!("{} {}", glyphs.unknown, "what its last step did is not known");
+            }
+            call
+        }
+    }
+}
+
+/// Why the step failed, in one line.
+fn failure(view: &StepView) -> String {
+    match &view.state {
+        StepState::Ended(Outcome::Failed(report), _) => report.line(),
+        _ => String::new(),
+    }
+}
+
+/// `gives up in 03:10`, while a step runs against a deadline.
+pub fn deadline(model: &Model, step: Option<&StepView>) -> String {
+    let Some(view) = step else { return String::new() };
+    let limit = match (&view.state, view.progress.as_ref().and_then(|progress| progress.deadline)) {
+        (StepState::Running(_), Some(limit)) => limit,
+        (StepState::Running(since), None) if !view.step.timeout.is_zero() => since.plus(view.step.timeout),
+        _ => return String::new(),
+    };
+    format!("gives up in {}", clock(limit.since(model.now)))
+}
+
+/// The key of a command in the preset in use.
+fn key(model: &Model, command: Command) -> Option<String> {
+    keymap::bindings(model.setup.preset)
+        .find(|binding| binding.command == command)
+        .and_then(|binding| binding.keys.first())
+        .map(ToString::to_string)
+}
+
+/// The key that answers, or the one that opens the run first.
+fn key_for(model: &Model, run: &RunView, command: Command) -> String {
+    if model.open == Some(run.op) {
+        key(model, command).unwrap_or_default()
+    } else {
+        format!("{} shows it", key(model, Command::NextRun).unwrap_or_default())
+    }
+}
+
+/// What the person can do now: `T try again, X abort`.
+fn ways_on(model: &Model, run: &RunView) -> String {
+    if model.open != Some(run.op) {
+        return key_for(model, run, Command::NextRun);
+    }
+    let ways = keymap::bindings(model.setup.preset)
+        .filter(|binding| binding.command.is_for_run() && !binding.word.is_empty())
+        .filter(|binding| {
+            keymap::obstacle(model, binding.command).is_none() && binding.command != Command::Pause
+        })
+        .filter_map(|binding| Some(format!("{} {}", binding.keys.first()?, binding.word)));
+    ways.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,160 @@
+//! What there is to say of one step, the most pressing first: progress, failure, gates, what is not checked, the command.
+
+use super::call;
+use super::look::Look;
+use super::text::wrap;
+use super::theme::Tone;
+use super::words;
+use crate::console::model::Model;
+use crate::domain::gate::{Gate, Verdict};
+use crate::domain::run::{Outcome, Progress, RunView, StepState, StepView};
+use crate::domain::time::brief;
+use ratatui::text::{Line, Span};
+use std::time::Duration;
+
+/// A gate older than this says its age.
+const FRESH: Duration = Duration::from_secs(15);
+/// Columns of the longest gauge.
+const GAUGE: usize = 24;
+
+/// The lines, each within `room` columns.
+pub fn details<'a>(look: &Look, model: &Model, run: &RunView, at: usize, room: usize) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    if run.state.is_over() && model.lists.run.selected.is_none() {
+        lines.extend(ending(look, run, room));
+        return lines;
+    }
+    let Some(view) = run.steps.get(at) else { return lines };
+    match &view.state {
+        StepState::Running(_) => {
+            if let Some(progress) = &view.progress {
+                lines.extend(self::progress(look, model, view, progress, room));
+            } else {
+                lines.extend(said(look, Tone::Text, "", &view.step.what, room));
+            }
+        }
+        StepState::Ended(Outcome::Failed(report), _) => {
+            lines.extend(said(look, Tone::Bad, "", &report.message, room));
+            for cause in &report.causes {
+                lines.extend(said(look, Tone::Text, "because ", cause, room));
+            }
+            if let Some(hint) = &report.hint {
+                lines.extend(said(look, Tone::Accent, "next ", hint, room));
+            }
+        }
+        StepState::Ended(Outcome::Done(text) | Outcome::Skipped(text), _) => {
+            lines.extend(said(look, Tone::Text, "", text, room));
+        }
+        StepState::Ended(Outcome::Warned(text), _) => lines.extend(said(look, Tone::Warn, "", text, room)),
+        StepState::Pending | StepState::Ended(Outcome::Aborted, _) => {
+            lines.extend(said(look, Tone::Text, "", &view.step.what, room));
+        }
+    }
+    lines.extend(gates(look, model, view, room));
+    for unchecked in &view.step.unchecked {
+        lines.extend(said(look, Tone::Warn, "not checked: ", unchecked, room));
+    }
+    if !view.step.command.is_empty() {
+        lines.extend(said(look, Tone::Muted, "same as: ", &view.step.command, room));
+    }
+    if let Some(undo) = &view.step.undo {
+        lines.extend(said(look, Tone::Muted, "undo: ", undo, room));
+    }
+    lines
+}
+
+/// What an ended run left.
+fn ending<'a>(look: &Look, run: &RunView, room: usize) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    for view in &run.steps {
+        if let StepState::Ended(Outcome::Failed(report), _) = &view.state {
+            let label = format!("{} failed: ", view.step.kind.name());
+            lines.extend(said(look, Tone::Bad, &label, &report.line(), room));
+        }
+    }
+    if run.left.is_empty() {
+        lines.extend(said(look, Tone::Good, "", "Nothing is left changed.", room));
+    }
+    for left in &run.left {
+        lines.extend(said(look, Tone::Warn, "left: ", left, room));
+    }
+    lines.extend(said(look, Tone::Muted, "run ", run.id.as_str(), room));
+    lines
+}
+
+/// A gauge where a total is known, the deadline, the line in words, then what is waited for.
+fn progress<'a>(
+    look: &Look,
+    model: &Model,
+    view: &StepView,
+    progress: &Progress,
+    room: usize,
+) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    let until = call::deadline(model, Some(view));
+    if let Some((done, total)) = progress.done.zip(progress.total).filter(|(_, total)| *total > 0) {
+        let mut spans = look.gauge(done, total, GAUGE.min(room / 3));
+        let percent = u128::from(done.min(total)) * 100 / u128::from(total);
+        spans.push(look.say(Tone::Strong, format!("  {percent}%")));
+        spans.push(look.say(Tone::Muted, format!("  {until}")));
+        lines.push(Line::from(spans));
+    } else if !until.is_empty() {
+        lines.push(look.line(Tone::Muted, until));
+    }
+    lines.extend(said(look, Tone::Text, "", &progress.text, room));
+    for item in &progress.items {
+        lines.extend(said(look, Tone::Warn, &format!("{} ", look.glyphs.dot), item, room));
+    }
+    lines
+}
+
+/// Gates that keep the way closed first, each with what its answer rests on.
+fn gates<'a>(look: &Look, model: &Model, view: &StepView, room: usize) -> Vec<Line<'a>> {
+    let mut lines = Vec::new();
+    let (open, closed): (Vec<&Gate>, Vec<&Gate>) = view.gates.iter().partition(|gate| gate.verdict.is_open());
+    for gate in closed.into_iter().chain(open) {
+        let shown = words::verdict(look, &gate.verdict);
+        let age = model.now.since(gate.at);
+        let old = if age > FRESH && matches!(view.state, StepState::Running(_)) {
+            format!(" (read {} ago)", brief(age))
+        } else {
+            String::new()
+        };
+        let label = format!("{} {}  ", shown.glyph, shown.word);
+        let text = if gate.verdict.is_open() && gate.verdict != Verdict::Unknown {
+            format!("{}{old}", or(&gate.evidence, &gate.asks))
+        } else {
+            format!("{}: {}{old}", gate.asks, gate.evidence)
+        };
+        let text = match &gate.verdict {
+            Verdict::Accepted(reason) => format!("{text}; accepted: {reason}"),
+            _ => text,
+        };
+        let mut said = said(look, Tone::Text, &label, &text, room);
+        if let Some(first) = said.first_mut().and_then(|line| line.spans.first_mut()) {
+            first.style = look.theme.of(shown.tone);
+        }
+        lines.extend(said);
+    }
+    if view.gates.is_empty() && matches!(view.state, StepState::Pending) && !view.step.gates.is_empty() {
+        let names = view.step.gates.join(", ");
+        lines.extend(said(look, Tone::Muted, "reads: ", &names, room));
+    }
+    lines
+}
+
+fn or<'t>(text: &'t str, other: &'t str) -> &'t str {
+    if text.is_empty() { other } else { text }
+}
+
+/// A label and a text, wrapped under itself.
+pub fn said<'a>(look: &Look, tone: Tone, label: &str, text: &str, room: usize) -> Vec<Line<'a>> {
+    let indent = super::text::width(label).min(room / 2);
+    let label_tone = if tone == Tone::Text { Tone::Muted } else { tone };
+    let mut lines = Vec::new();
+    for (at, part) in wrap(text, room.saturating_sub(indent)).into_iter().enumerate() {
+        let head = if at == 0 { label.to_owned() } else { " ".repeat(indent) };
+        lines.push(Line::from(vec![look.say(label_tone, head), Span::styled(part, look.theme.of(tone))]));
+    }
+    lines
+}
