@@ -32,6 +32,18 @@ impl LeaseRow {
         self.renewed.is_none_or(|renewed| now.since(renewed) > self.lasts)
     }
 
+    /// Why the lock cannot be taken, in words; `None` = it can.
+    ///
+    /// It can when nobody keeps it alive any more. What a failed run left behind stays until somebody looks: its own
+    /// holder may take it again, others only when they say so (`adopt`).
+    pub fn in_the_way(&self, holder: &str, adopt: bool, now: Stamp) -> Option<String> {
+        let is_free = match self.tombstone {
+            Some(_) => adopt || self.holder == holder,
+            None => self.is_expired(now),
+        };
+        (!is_free).then(|| self.words(now))
+    }
+
     /// Who, what and since when, in one line.
     pub fn words(&self, now: Stamp) -> String {
         let mut text = self.holder.clone();
@@ -59,6 +71,32 @@ impl LeaseRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tombstone_is_only_for_its_holder_or_who_adopts_it() {
+        let alive = LeaseRow {
+            holder: "ann@desk".into(),
+            run: None,
+            step: None,
+            node: None,
+            since: None,
+            renewed: Some(Stamp(0)),
+            lasts: Duration::from_secs(30),
+            tombstone: None,
+        };
+        let later = Stamp(60_000);
+        assert!(
+            alive.in_the_way("ann@desk", true, Stamp(0)).is_some(),
+            "a second run of the same engineer waits"
+        );
+        assert!(alive.in_the_way("bob@desk", false, later).is_none());
+        let left = LeaseRow { tombstone: Some("drain failed".into()), ..alive };
+        assert!(
+            left.in_the_way("bob@desk", false, later).is_some_and(|words| words.contains("drain failed"))
+        );
+        assert!(left.in_the_way("bob@desk", true, later).is_none());
+        assert!(left.in_the_way("ann@desk", false, later).is_none());
+    }
 
     #[test]
     fn words_say_when_nobody_keeps_it_alive() {

@@ -285,14 +285,20 @@ impl RunView {
         }
     }
 
-    /// The step that waits for a confirmation, or is under way, or failed: the first that did not end well.
+    /// The step that is under way; else the first that did not end well (it waits for a confirmation, or failed).
+    /// While an abort puts things back, only its steps count.
     pub fn current(&self) -> Option<usize> {
-        self.steps.iter().position(|view| {
+        let is_open = |view: &StepView| {
             !matches!(
                 &view.state,
                 StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
             )
-        })
+        };
+        let is_undoing = self.steps.iter().any(|view| view.is_undo);
+        self.steps
+            .iter()
+            .position(|view| matches!(view.state, StepState::Running(_)))
+            .or_else(|| self.steps.iter().position(|view| view.is_undo == is_undoing && is_open(view)))
     }
 
     /// Whether a step of this kind ended with an effect.

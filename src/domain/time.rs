@@ -46,6 +46,42 @@ pub fn clock(span: Duration) -> String {
     }
 }
 
+/// Reads a duration as kubectl's flags take it: `0`, `90s`, `5m`, `1h30m`, `250ms`.
+///
+/// # Errors
+/// A sentence that says what is expected.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration: write 90s, 5m or 1h30m");
+    let mut rest = text.trim();
+    if rest == "0" {
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|ch: char| !ch.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let letters = rest.find(|ch: char| ch.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_ms = match &rest[..letters] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[letters..];
+        total = number
+            .checked_mul(unit_ms)
+            .and_then(|ms| total.checked_add(Duration::from_millis(ms)))
+            .ok_or_else(wrong)?;
+    }
+    Ok(total)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +108,23 @@ mod tests {
     #[test]
     fn a_stamp_from_the_future_has_no_age() {
         assert_eq!(Stamp(5).since(Stamp(9)), Duration::ZERO);
+    }
+
+    #[test]
+    fn spans_are_read_as_kubectl_writes_them() {
+        let cases = [
+            ("0", 0),
+            ("90s", 90_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("250ms", 250),
+            ("2d", 172_800_000),
+        ];
+        for (text, ms) in cases {
+            assert_eq!(parse_span(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "5", "m", "5 m", "-5s", "1.5h", "99999999999999999999s", "99999999999999999d"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
     }
 }

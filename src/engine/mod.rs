@@ -1,1 +1,24 @@
 //! Carries out a plan: steps, gates, lock, journal, drain. No screen, no terminal.
+//!
+//! [`plan()`] says what will be done, [`start`] does it as one task. The [`driver`] owns order, confirmations,
+//! deadlines and undo; each [`step`] knows one thing; whatever changes the world goes through [`job::Job::change`],
+//! which writes it to the [`journal`] first.
+
+pub mod drain;
+pub mod driver;
+pub mod gate;
+pub mod job;
+pub mod journal;
+pub mod lock;
+pub mod memory;
+pub mod plan;
+pub mod settings;
+pub mod step;
+pub mod voice;
+
+#[cfg(test)]
+mod testing;
+
+pub use driver::{Run, start};
+pub use plan::{Facts, plan};
+pub use settings::{Backends, Settings, Timing};

@@ -1,0 +1,258 @@
+//! The shape of the configuration file.
+
+use crate::backend::etcd::{Access, EtcdOptions};
+use crate::backend::host::SshOptions;
+use crate::domain::ids::NodeName;
+use crate::domain::time::parse_span;
+use crate::engine::settings::Timing;
+use serde::{Deserialize, Deserializer, de};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Globs of contexts that need their name typed before anything is changed.
+    pub protected: Vec<String>,
+    /// Colours.
+    pub theme: ThemeName,
+    /// Key preset: `pitstop` or `k9s`.
+    pub keys: Preset,
+    /// Draw with ASCII only.
+    pub ascii: bool,
+    /// Change nothing, ever.
+    pub read_only: bool,
+    /// Leave the mouse to the terminal.
+    pub no_mouse: bool,
+    /// Per context; `*` = every context without a table of its own.
+    pub cluster: BTreeMap<String, ClusterConfig>,
+    /// The file it was read from.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
+}
+
+impl Config {
+    /// What holds for a context: its own table, else `*`, else the defaults. Tables are not mixed.
+    pub fn cluster(&self, context: &str) -> ClusterConfig {
+        self.cluster.get(context).or_else(|| self.cluster.get("*")).cloned().unwrap_or_default()
+    }
+}
+
+/// Colours by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ThemeName {
+    /// Light on dark.
+    #[default]
+    Dark,
+    /// Dark on light.
+    Light,
+    /// No colours at all.
+    Mono,
+}
+
+/// Keys by name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Our own.
+    #[default]
+    Pitstop,
+    /// As k9s has them.
+    K9s,
+}
+
+/// What holds for one context.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClusterConfig {
+    /// Namespace of the maintenance lease.
+    pub maintenance_namespace: String,
+    /// How etcd is reached.
+    pub etcd: EtcdConfig,
+    /// How hosts are reached.
+    pub ssh: SshConfig,
+    /// Where snapshots go.
+    pub snapshot: SnapshotConfig,
+    /// Times.
+    pub timing: TimingConfig,
+}
+
+impl Default for ClusterConfig {
+    fn default() -> Self {
+        Self {
+            maintenance_namespace: "kube-system".to_owned(),
+            etcd: EtcdConfig::default(),
+            ssh: SshConfig::default(),
+            snapshot: SnapshotConfig::default(),
+            timing: TimingConfig::default(),
+        }
+    }
+}
+
+impl ClusterConfig {
+    /// Makes relative paths start at `base`, and `~/` at the home directory.
+    pub(super) fn resolve(&mut self, base: &Path) {
+        let resolve = |path: &mut PathBuf| *path = super::places::resolve(path, base);
+        for path in [&mut self.etcd.ca, &mut self.etcd.cert, &mut self.etcd.key, &mut self.snapshot.dir] {
+            path.iter_mut().for_each(resolve);
+        }
+        self.ssh.identity_files.iter_mut().for_each(resolve);
+        self.ssh.known_hosts.iter_mut().for_each(resolve);
+    }
+}
+
+/// `[cluster.X.etcd]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EtcdConfig {
+    /// `auto`, `direct`, `ssh` or `none`.
+    pub access: Access,
+    /// Authority of the members' certificates (PEM).
+    pub ca: Option<PathBuf>,
+    /// Client certificate (PEM).
+    pub cert: Option<PathBuf>,
+    /// Its key (PEM).
+    pub key: Option<PathBuf>,
+    /// Name in the members' certificates, when it is not the address.
+    pub server_name: Option<String>,
+    /// Address by node.
+    pub endpoints: BTreeMap<NodeName, String>,
+}
+
+impl EtcdConfig {
+    /// For the back end; `None` = etcd is not to be reached.
+    pub fn options(&self) -> Option<EtcdOptions> {
+        (self.access != Access::None).then(|| EtcdOptions {
+            access: self.access,
+            ca: self.ca.clone(),
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            server_name: self.server_name.clone(),
+            endpoints: self.endpoints.clone(),
+        })
+    }
+}
+
+/// `[cluster.X.ssh]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SshConfig {
+    /// Whether hosts are reached over SSH at all.
+    pub enabled: bool,
+    /// Login; default: the local user.
+    pub user: Option<String>,
+    /// Port.
+    pub port: u16,
+    /// Private keys; empty = the usual ones in `~/.ssh`.
+    pub identity_files: Vec<PathBuf>,
+    /// Known host keys; empty = the usual files.
+    pub known_hosts: Vec<PathBuf>,
+    /// Offer the agent's keys.
+    pub agent: bool,
+    /// Address by node.
+    pub addresses: BTreeMap<NodeName, String>,
+}
+
+impl Default for SshConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            user: None,
+            port: 22,
+            identity_files: Vec::new(),
+            known_hosts: Vec::new(),
+            agent: true,
+            addresses: BTreeMap::new(),
+        }
+    }
+}
+
+impl SshConfig {
+    /// For the back end; `None` = hosts are not to be reached.
+    pub fn options(&self) -> Option<SshOptions> {
+        let usual = SshOptions::default();
+        self.enabled.then(|| SshOptions {
+            user: self.user.clone().unwrap_or(usual.user),
+            port: self.port,
+            identity_files: self.identity_files.clone(),
+            known_hosts: self.known_hosts.clone(),
+            agent: self.agent,
+            agent_socket: None,
+            addresses: self.addresses.clone(),
+        })
+    }
+}
+
+/// `[cluster.X.snapshot]`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnapshotConfig {
+    /// Directory; default: `snapshots/CONTEXT` in the state directory.
+    pub dir: Option<PathBuf>,
+}
+
+/// A duration as text: `10s`, `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        parse_span(&text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+/// `[cluster.X.timing]`; the meaning of each stands at [`Timing`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "documented once, at Timing")]
+pub struct TimingConfig {
+    pub settle: Span,
+    pub verify_interval: Span,
+    pub etcd_sample_interval: Span,
+    pub poll: Span,
+    pub fresh: Span,
+    pub gone: Span,
+    pub back: Span,
+    pub ready: Span,
+    pub verify: Span,
+    pub lease: Span,
+}
+
+impl Default for TimingConfig {
+    fn default() -> Self {
+        let timing = Timing::default();
+        Self {
+            settle: Span(timing.settle),
+            verify_interval: Span(timing.verify_interval),
+            etcd_sample_interval: Span(timing.etcd_sample_interval),
+            poll: Span(timing.poll),
+            fresh: Span(timing.fresh),
+            gone: Span(timing.gone),
+            back: Span(timing.back),
+            ready: Span(timing.ready),
+            verify: Span(timing.verify),
+            lease: Span(timing.lease),
+        }
+    }
+}
+
+impl From<&TimingConfig> for Timing {
+    fn from(config: &TimingConfig) -> Self {
+        Self {
+            settle: config.settle.0,
+            verify_interval: config.verify_interval.0,
+            etcd_sample_interval: config.etcd_sample_interval.0,
+            poll: config.poll.0,
+            fresh: config.fresh.0,
+            gone: config.gone.0,
+            back: config.back.0,
+            ready: config.ready.0,
+            verify: config.verify.0,
+            lease: config.lease.0,
+        }
+    }
+}

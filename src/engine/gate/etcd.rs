@@ -1,0 +1,201 @@
+//! etcd: quorum without the node, health on two samples, a read through the others, the member's return.
+
+use super::scene::{Samples, absent};
+use super::{Scene, names, not_applicable, unknown, verdict};
+use crate::domain::etcd::{EtcdView, LAG_LIMIT};
+use crate::domain::gate::{Gate, Verdict};
+use crate::domain::report::Report;
+use crate::domain::time::brief;
+use crate::engine::memory::Memory;
+
+fn view(scene: &Scene) -> Result<&EtcdView, Report> {
+    let samples = scene.etcd.as_ref().ok_or_else(|| absent("etcd is not configured"))?;
+    let view = samples.second.as_ref().map_err(Clone::clone)?;
+    if view.members.is_empty() {
+        return Err(absent("no etcd member is known"));
+    }
+    Ok(view)
+}
+
+/// For the check of the whole cluster: the configuration says that etcd is not to be reached.
+fn is_left_out(scene: &Scene) -> bool {
+    scene.etcd.is_none() && matches!(scene.purpose, super::Purpose::Check)
+}
+
+/// Every member is matched to a node, and none to this one: the node hosts no etcd.
+fn hosts_none(scene: &Scene, view: &EtcdView) -> bool {
+    let Some(node) = &scene.node else { return false };
+    view.on_node(node).is_none() && view.members.iter().all(|member| member.node.is_some())
+}
+
+/// Healthy voters without this node's member still make a quorum.
+pub(super) fn quorum(scene: &Scene) -> Gate {
+    const ASKS: &str = "etcd keeps its quorum without this node";
+    if is_left_out(scene) {
+        return not_applicable(scene, names::ETCD_QUORUM, ASKS, "etcd is not configured");
+    }
+    let view = match view(scene) {
+        Ok(view) => view,
+        Err(report) => return unknown(scene, names::ETCD_QUORUM, ASKS, &report),
+    };
+    let Some(quorum) = view.quorum() else {
+        return unknown(scene, names::ETCD_QUORUM, ASKS, &absent("no etcd member is known"));
+    };
+    let Some(node) = &scene.node else {
+        let spare = quorum.margin().filter(|spare| *spare > 0 || quorum.voters == 1);
+        let offenders = if spare.is_none() { vec![quorum.words()] } else { Vec::new() };
+        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", &offenders, quorum.words());
+    };
+    let Some(member) = view.on_node(node) else {
+        if hosts_none(scene, view) {
+            return not_applicable(scene, names::ETCD_QUORUM, ASKS, "the node hosts no etcd member");
+        }
+        let why = absent("it cannot be told which etcd member this node hosts");
+        return unknown(scene, names::ETCD_QUORUM, ASKS, &why);
+    };
+    let (is_voter, is_healthy) = (!member.learner, member.health.is_healthy());
+    let left = quorum.healthy.saturating_sub(usize::from(is_voter && is_healthy));
+    let sum = format!(
+        "{} of {} voters are healthy; without {node} {left}, quorum is {}",
+        quorum.healthy,
+        quorum.voters,
+        quorum.needed()
+    );
+    let offenders = if quorum.may_lose(is_voter, is_healthy) { Vec::new() } else { vec![sum.clone()] };
+    verdict(scene, names::ETCD_QUORUM, ASKS, &offenders, sum)
+}
+
+/// No member complains, one leader, and the same in the same term on two samples.
+pub(super) fn healthy(scene: &Scene) -> Gate {
+    const ASKS: &str = "etcd is healthy: no errors, one stable leader, nobody far behind";
+    if is_left_out(scene) {
+        return not_applicable(scene, names::ETCD_HEALTHY, ASKS, "etcd is not configured");
+    }
+    let view = match view(scene) {
+        Ok(view) => view,
+        Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
+    };
+    let mut offenders = view.concerns();
+    if let Some(samples) = &scene.etcd {
+        match stability(samples) {
+            Ok(found) => offenders.extend(found),
+            Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
+        }
+    }
+    let leader = view.leader().map_or_else(|| "none".to_owned(), crate::domain::etcd::MemberRow::label);
+    let term = term(view).map_or_else(String::new, |term| format!(", term {term}"));
+    let lag = view.members.iter().filter_map(|member| member.lag).max().unwrap_or(0);
+    verdict(
+        scene,
+        names::ETCD_HEALTHY,
+        ASKS,
+        &offenders,
+        format!("leader {leader}{term} on two samples, {lag} entries behind at most"),
+    )
+}
+
+fn term(view: &EtcdView) -> Option<u64> {
+    view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.term).max()
+}
+
+fn stability(samples: &Samples) -> Result<Vec<String>, Report> {
+    let first = samples.first.as_ref().map_err(Clone::clone)?;
+    let second = samples.second.as_ref().map_err(Clone::clone)?;
+    let span = brief(second.at.since(first.at));
+    let mut offenders = Vec::new();
+    if term(first) != term(second) {
+        offenders.push(format!("the raft term changed within {span}: elections are going on"));
+    } else if first.leader().map(|leader| leader.id) != second.leader().map(|leader| leader.id) {
+        offenders.push(format!("the leader changed within {span}"));
+    }
+    for member in &second.members {
+        let earlier = first.members.iter().find(|known| known.id == member.id).and_then(|known| known.lag);
+        if let (Some(then), Some(lag)) = (earlier, member.lag)
+            && lag >= LAG_LIMIT
+            && lag > then
+        {
+            offenders.push(format!("{} falls further behind: {then}, then {lag} entries", member.label()));
+        }
+    }
+    Ok(offenders)
+}
+
+/// A read with the consent of a quorum works through a member that stays.
+pub(super) fn read(scene: &Scene) -> Gate {
+    const ASKS: &str = "a read that needs a quorum works through another member";
+    if view(scene).is_ok_and(|view| hosts_none(scene, view)) {
+        return not_applicable(scene, names::ETCD_READ, ASKS, "the node hosts no etcd member");
+    }
+    match &scene.quorum_read {
+        Some(Ok(took)) => Gate::new(
+            names::ETCD_READ,
+            ASKS,
+            Verdict::Passed,
+            format!("answered in {}", brief(*took)),
+            scene.at,
+        ),
+        Some(Err(report)) => Gate::new(names::ETCD_READ, ASKS, Verdict::Failed, report.line(), scene.at),
+        None => unknown(scene, names::ETCD_READ, ASKS, &absent("etcd is not configured")),
+    }
+}
+
+/// The member of the node is back: the same one, healthy, and at least as far as the others were.
+pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
+    const ASKS: &str = "the node's etcd member is back: the same id, healthy, caught up";
+    let view = match view(scene) {
+        Ok(view) => view,
+        Err(report) => return unknown(scene, names::ETCD_MEMBER, ASKS, &report),
+    };
+    let Some(before) = &memory.member_before else {
+        return not_applicable(scene, names::ETCD_MEMBER, ASKS, "the node hosted no etcd member before");
+    };
+    let row = scene.node.as_ref().and_then(|node| view.on_node(node));
+    let Some(row) = row else {
+        let why = vec!["no member on this node answers".to_owned()];
+        return verdict(scene, names::ETCD_MEMBER, ASKS, &why, String::new());
+    };
+    let mut offenders = Vec::new();
+    if row.id != before.id {
+        offenders.push(format!(
+            "the member is {:x} now and was {:x}: its data directory was lost or replaced, stop here",
+            row.id, before.id
+        ));
+    }
+    if view.cluster_id.is_some() && before.cluster_id.is_some() && view.cluster_id != before.cluster_id {
+        offenders.push("it belongs to another etcd cluster now, stop here".to_owned());
+    }
+    offenders.extend(row.concerns());
+    let applied = row.status.as_ref().map_or(0, |status| status.applied);
+    if applied < before.index {
+        offenders.push(format!("has applied {applied} of the {} entries that there were", before.index));
+    }
+    verdict(scene, names::ETCD_MEMBER, ASKS, &offenders, format!("{:x}, applied {applied}", row.id))
+}
+
+/// All voters hold the same keys.
+pub(super) fn hash(scene: &Scene) -> Gate {
+    const ASKS: &str = "all etcd members hold the same keys";
+    if view(scene).is_ok_and(|view| view.members.len() == 1) {
+        return not_applicable(scene, names::ETCD_HASH, ASKS, "there is one member only");
+    }
+    match &scene.hash {
+        Some(Ok(hash)) => match hash.agrees() {
+            Some(true) => Gate::new(
+                names::ETCD_HASH,
+                ASKS,
+                Verdict::Passed,
+                format!("{} members agree at revision {}", hash.readings.len(), hash.revision),
+                scene.at,
+            ),
+            Some(false) => {
+                let said: Vec<String> =
+                    hash.readings.iter().map(|said| format!("{} {:08x}", said.member, said.hash)).collect();
+                let why = format!("differ at revision {}: {}", hash.revision, said.join(", "));
+                Gate::new(names::ETCD_HASH, ASKS, Verdict::Failed, why, scene.at)
+            }
+            None => unknown(scene, names::ETCD_HASH, ASKS, &absent("the members cannot be compared now")),
+        },
+        Some(Err(report)) => unknown(scene, names::ETCD_HASH, ASKS, report),
+        None => unknown(scene, names::ETCD_HASH, ASKS, &absent("etcd is not configured")),
+    }
+}

@@ -1,0 +1,74 @@
+//! The host behind the node: is it the one we think, may it reboot, did it.
+
+use super::scene::absent;
+use super::{Scene, names, unknown, verdict};
+use crate::domain::gate::Gate;
+use crate::engine::memory::Memory;
+
+const NO_SSH: &str = "the host cannot be asked: SSH is not configured";
+
+/// The host that answers over SSH is the node: same boot id, same machine id.
+pub(super) fn identity(scene: &Scene) -> Gate {
+    const ASKS: &str = "the host that answers over SSH is this node";
+    let facts = match &scene.host {
+        Some(Ok(facts)) => facts,
+        Some(Err(report)) => return unknown(scene, names::HOST_IDENTITY, ASKS, report),
+        None => return unknown(scene, names::HOST_IDENTITY, ASKS, &absent(NO_SSH)),
+    };
+    let Some(row) = scene.target() else {
+        return unknown(scene, names::HOST_IDENTITY, ASKS, &absent("there is no such node"));
+    };
+    if row.boot_id.is_empty() || facts.boot_id.is_empty() {
+        let why = absent("a boot id is missing, so that the two cannot be compared");
+        return unknown(scene, names::HOST_IDENTITY, ASKS, &why);
+    }
+    let mut offenders = Vec::new();
+    if facts.boot_id != row.boot_id {
+        offenders.push(format!(
+            "the host says boot {}, the node says {}: another host, or a reboot that the kubelet has not reported",
+            facts.boot_id, row.boot_id
+        ));
+    }
+    if !facts.machine_id.is_empty() && !row.machine_id.is_empty() && facts.machine_id != row.machine_id {
+        offenders
+            .push(format!("the host says machine {}, the node says {}", facts.machine_id, row.machine_id));
+    }
+    verdict(scene, names::HOST_IDENTITY, ASKS, &offenders, format!("both say boot {}", facts.boot_id))
+}
+
+/// We may ask for a reboot, and nothing on the host speaks against it.
+pub(super) fn ready(scene: &Scene) -> Gate {
+    const ASKS: &str = "the host may be asked to reboot, and nothing on it speaks against it";
+    let readiness = match &scene.readiness {
+        Some(Ok(readiness)) => readiness,
+        Some(Err(report)) => return unknown(scene, names::HOST_READY, ASKS, report),
+        None => return unknown(scene, names::HOST_READY, ASKS, &absent(NO_SSH)),
+    };
+    let offenders: Vec<String> = readiness.blocking().map(|finding| finding.text.clone()).collect();
+    let mut evidence = "sudo allows the reboot".to_owned();
+    for finding in readiness.findings.iter().filter(|finding| !finding.blocks) {
+        evidence.push_str(&format!("; {}", finding.text));
+    }
+    verdict(scene, names::HOST_READY, ASKS, &offenders, evidence)
+}
+
+/// The boot is another one than before, and the kubelet of that boot has reported.
+pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
+    const ASKS: &str = "the node runs another boot than before, by its own word and its host's";
+    let (Some(before), Some(row)) = (&memory.boot_before, scene.target()) else {
+        return unknown(scene, names::BOOT, ASKS, &absent("the boot before is not known"));
+    };
+    let mut offenders = Vec::new();
+    if row.boot_id == *before {
+        offenders.push(format!("the node still reports boot {before}"));
+    }
+    match &scene.host {
+        Some(Ok(facts)) if facts.boot_id != row.boot_id => {
+            offenders.push(format!("the host says boot {}, the node says {}", facts.boot_id, row.boot_id));
+        }
+        Some(Ok(_)) => {}
+        Some(Err(report)) => return unknown(scene, names::BOOT, ASKS, report),
+        None => return unknown(scene, names::BOOT, ASKS, &absent(NO_SSH)),
+    }
+    verdict(scene, names::BOOT, ASKS, &offenders, format!("boot {} instead of {before}", row.boot_id))
+}

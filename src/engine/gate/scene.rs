@@ -1,0 +1,245 @@
+//! One reading of the world for the gates: every source asked once, at the same time, failures kept as answers.
+
+use crate::backend::clock::now;
+use crate::domain::etcd::{EtcdView, KeyspaceHash};
+use crate::domain::feed::{Row, Table};
+use crate::domain::host::{HostFacts, HostReadiness};
+use crate::domain::ids::{NodeName, RunId};
+use crate::domain::lock::LeaseRow;
+use crate::domain::node::NodeRow;
+use crate::domain::pod::PodRow;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::time::Stamp;
+use crate::engine::memory::Memory;
+use crate::engine::settings::{Backends, Settings};
+use std::time::Duration;
+
+/// What a reading is for: decides what is asked.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// Before a node is touched, or rebooted.
+    Before {
+        /// Our own run: its lock is no obstacle.
+        run: Option<RunId>,
+    },
+    /// After the reboot.
+    Return {
+        /// What was remembered before it.
+        memory: Box<Memory>,
+    },
+    /// The last look.
+    Settle {
+        /// What was remembered before the reboot.
+        memory: Box<Memory>,
+    },
+    /// The whole cluster, no node in particular.
+    Check,
+}
+
+/// Two looks at etcd, some seconds apart.
+#[derive(Debug, Clone)]
+pub struct Samples {
+    /// The first.
+    pub first: Result<EtcdView, Report>,
+    /// The second, on which everything but the stability rests.
+    pub second: Result<EtcdView, Report>,
+}
+
+/// A right that was asked for, and what the API server said: `Ok(Some(why))` = no.
+#[derive(Debug, Clone)]
+pub struct Right {
+    /// The right, in words: `patch nodes`.
+    pub what: String,
+    /// The answer.
+    pub answer: Result<Option<String>, Report>,
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// For what.
+    pub purpose: Purpose,
+    /// When the reading ended.
+    pub at: Stamp,
+    /// The node that it is about.
+    pub node: Option<NodeName>,
+    /// Whether that node has a control plane or etcd, as far as it can be told (unknown = yes).
+    pub is_master: bool,
+    /// Who we are.
+    pub settings: Settings,
+    /// The nodes.
+    pub nodes: Result<Table<NodeRow>, Report>,
+    /// All pods.
+    pub pods: Result<Vec<PodRow>, Report>,
+    /// Each API server's readiness by address.
+    pub endpoints: Result<Vec<(String, Result<Duration, Report>)>, Report>,
+    /// The maintenance lease.
+    pub lease: Result<Option<LeaseRow>, Report>,
+    /// etcd; `None` = not configured.
+    pub etcd: Option<Samples>,
+    /// A read with the consent of a quorum through a member that is not on the node; `None` = not asked.
+    pub quorum_read: Option<Result<Duration, Report>>,
+    /// The keyspaces compared; `None` = not asked.
+    pub hash: Option<Result<KeyspaceHash, Report>>,
+    /// The host of the node; `None` = no SSH.
+    pub host: Option<Result<HostFacts, Report>>,
+    /// Whether the host may be asked to reboot; `None` = no SSH, or not asked.
+    pub readiness: Option<Result<HostReadiness, Report>>,
+    /// Rights; empty = not asked.
+    pub rights: Vec<Right>,
+}
+
+impl Scene {
+    /// The target's row.
+    pub fn target(&self) -> Option<&NodeRow> {
+        self.nodes.as_ref().ok()?.get(self.node.as_ref()?)
+    }
+
+    /// Reads everything that the purpose asks for. Never fails: what does not answer is part of the scene.
+    pub async fn read(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
+        let cluster = &backends.cluster;
+        let settings = &backends.settings;
+        let rows = cluster.nodes().await.map_err(Report::from);
+        let target =
+            rows.as_ref().ok().and_then(|rows| rows.iter().find(|row| Some(&row.name) == node).cloned());
+        if let (Some(etcd), Ok(rows)) = (&backends.etcd, &rows) {
+            etcd.set_nodes(rows);
+        }
+        let wants = Wants::of(&purpose);
+        let (pods, endpoints, lease, etcd, host, readiness, rights) = futures::join!(
+            cluster.pods(),
+            cluster.ready_endpoints(),
+            cluster.lease_read(&settings.lease_namespace),
+            samples(backends),
+            host_facts(backends, target.as_ref()),
+            host_readiness(backends, target.as_ref(), wants.readiness),
+            rights(backends, wants.rights),
+        );
+        let is_master = is_master(target.as_ref(), node, etcd.as_ref());
+        // after the samples, so that a member has been matched to its node
+        let (quorum_read, hash) = futures::join!(
+            quorum_read(backends, node, wants.quorum_read && is_master),
+            hash(backends, wants.hash && is_master)
+        );
+        Self {
+            purpose,
+            at: now(),
+            node: node.cloned(),
+            is_master,
+            settings: settings.clone(),
+            nodes: rows.map(|rows| rows.into_iter().map(|row| (row.key(), row)).collect()),
+            pods: pods.map_err(Report::from),
+            endpoints: endpoints.map_err(Report::from).map(|list| {
+                list.into_iter().map(|(at, answer)| (at, answer.map_err(Report::from))).collect()
+            }),
+            lease: lease.map_err(Report::from),
+            etcd,
+            quorum_read,
+            hash,
+            host,
+            readiness,
+            rights,
+        }
+    }
+}
+
+/// What is asked beyond the common.
+struct Wants {
+    readiness: bool,
+    rights: bool,
+    quorum_read: bool,
+    hash: bool,
+}
+
+impl Wants {
+    fn of(purpose: &Purpose) -> Self {
+        let is_before = matches!(purpose, Purpose::Before { .. });
+        Self {
+            readiness: is_before,
+            rights: is_before,
+            quorum_read: is_before,
+            hash: matches!(purpose, Purpose::Return { .. }),
+        }
+    }
+}
+
+fn is_master(target: Option<&NodeRow>, node: Option<&NodeName>, etcd: Option<&Samples>) -> bool {
+    let hosts_member = || {
+        let view = etcd.and_then(|samples| samples.second.as_ref().ok());
+        node.zip(view).is_some_and(|(node, view)| view.on_node(node).is_some())
+    };
+    target.is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd()) || hosts_member()
+}
+
+async fn samples(backends: &Backends) -> Option<Samples> {
+    let etcd = backends.etcd.as_ref()?;
+    let first = etcd.look().await.map_err(Report::from);
+    tokio::time::sleep(backends.settings.timing.etcd_sample_interval).await;
+    let second = etcd.look().await.map_err(Report::from);
+    Some(Samples { first, second })
+}
+
+async fn host_facts(backends: &Backends, target: Option<&NodeRow>) -> Option<Result<HostFacts, Report>> {
+    Some(backends.hosts.as_ref()?.facts(target?).await.map_err(Report::from))
+}
+
+async fn host_readiness(
+    backends: &Backends,
+    target: Option<&NodeRow>,
+    is_wanted: bool,
+) -> Option<Result<HostReadiness, Report>> {
+    if !is_wanted {
+        return None;
+    }
+    Some(backends.hosts.as_ref()?.readiness(target?).await.map_err(Report::from))
+}
+
+async fn quorum_read(
+    backends: &Backends,
+    node: Option<&NodeName>,
+    is_wanted: bool,
+) -> Option<Result<Duration, Report>> {
+    let (etcd, node) = (backends.etcd.as_ref()?, node?);
+    if !is_wanted {
+        return None;
+    }
+    Some(etcd.linearizable_read(node).await.map_err(Report::from))
+}
+
+async fn hash(backends: &Backends, is_wanted: bool) -> Option<Result<KeyspaceHash, Report>> {
+    let etcd = backends.etcd.as_ref()?;
+    if !is_wanted {
+        return None;
+    }
+    Some(etcd.hash_kv().await.map_err(Report::from))
+}
+
+/// Verb, group, resource, subresource, namespace: what a run does.
+const RIGHTS: [(&str, &str, &str, &str, bool); 7] = [
+    ("patch", "", "nodes", "", false),
+    ("list", "", "pods", "", false),
+    ("create", "", "pods", "eviction", false),
+    ("list", "policy", "poddisruptionbudgets", "", false),
+    ("get", "apps", "daemonsets", "", false),
+    ("create", "coordination.k8s.io", "leases", "", true),
+    ("update", "coordination.k8s.io", "leases", "", true),
+];
+
+async fn rights(backends: &Backends, are_wanted: bool) -> Vec<Right> {
+    if !are_wanted {
+        return Vec::new();
+    }
+    let namespace = backends.settings.lease_namespace.as_str();
+    let asked = RIGHTS.map(|(verb, group, resource, subresource, in_namespace)| async move {
+        let place = if in_namespace { namespace } else { "" };
+        let slash = if subresource.is_empty() { "" } else { "/" };
+        let answer = backends.cluster.may(verb, group, resource, subresource, place).await;
+        Right { what: format!("{verb} {resource}{slash}{subresource}"), answer: answer.map_err(Report::from) }
+    });
+    futures::future::join_all(asked).await
+}
+
+/// For a source that is not configured.
+pub(super) fn absent(what: &str) -> Report {
+    Report::new(FailureKind::Local, what)
+}

@@ -1,0 +1,1 @@
+//! The rules of the gates, each with a scene of its own.

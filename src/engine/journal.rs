@@ -1,0 +1,169 @@
+//! The journal of a run: append-only JSON lines, on disk before and after each change.
+//!
+//! One file per run, `runs/ID.jsonl` in the state directory, readable by its owner only. The first line is a header
+//! with a version; a line that announces a change (`intent`) and one that tells its end (`result`) are flushed to the
+//! disk before the run goes on, so that killing the program at any instant loses nothing that matters. The file is
+//! locked while its run lives, which is how another process tells a living run from an interrupted one.
+
+mod record;
+#[cfg(test)]
+mod tests;
+
+pub use record::{Record, list, read};
+
+use crate::domain::ids::{NodeName, RunId};
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{RunChange, RunEvent};
+use crate::domain::time::Stamp;
+use crate::engine::memory::Memory;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The version of the format that this program writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Version of the format.
+    pub version: u32,
+    /// The run.
+    pub run: RunId,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its nodes.
+    pub nodes: Vec<NodeName>,
+    /// The context.
+    pub context: String,
+    /// Who started it: `user@host`.
+    pub holder: String,
+    /// How it was confirmed: `key`, `typed` or `flag`.
+    pub confirmed: String,
+    /// This program's version.
+    pub program: String,
+    /// Process id.
+    pub pid: u32,
+    /// When it began.
+    pub at: Stamp,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "snake_case")]
+pub enum Line {
+    /// The first.
+    Header(Header),
+    /// Something that the run told.
+    Event {
+        /// The event.
+        event: RunEvent,
+    },
+    /// A change is about to be asked for.
+    Intent {
+        /// When.
+        at: Stamp,
+        /// Index of the step.
+        step: usize,
+        /// The change, in words.
+        change: String,
+    },
+    /// The change has been answered.
+    Result {
+        /// When.
+        at: Stamp,
+        /// Index of the step.
+        step: usize,
+        /// The same words as in the intent.
+        change: String,
+        /// Whether it was done.
+        done: bool,
+        /// The answer, in words.
+        words: String,
+    },
+    /// What the run remembers by now.
+    Memory {
+        /// When.
+        at: Stamp,
+        /// All of it.
+        memory: Box<Memory>,
+    },
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+/// The directory of all journals.
+pub fn directory(state_dir: &Path) -> PathBuf {
+    state_dir.join("runs")
+}
+
+fn trouble(path: &Path, what: &str, error: &std::io::Error) -> Report {
+    Report::new(FailureKind::Local, format!("the journal {} cannot be {what}: {error}", path.display()))
+        .hint("nothing is changed without a journal: make room or set XDG_STATE_HOME")
+}
+
+impl Journal {
+    /// Begins the journal of a run. A file of that name must not exist.
+    pub fn create(state_dir: &Path, header: Header) -> Result<Self, Report> {
+        let directory = directory(state_dir);
+        let path = directory.join(format!("{}.jsonl", header.run));
+        private_directory(&directory).map_err(|error| trouble(&path, "created", &error))?;
+        let mut options = OpenOptions::new();
+        options.append(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path).map_err(|error| trouble(&path, "created", &error))?;
+        file.try_lock().map_err(|error| trouble(&path, "locked", &std::io::Error::other(error)))?;
+        let journal = Self { path, file: Mutex::new(file) };
+        journal.write(&Line::Header(header), true)?;
+        if let Ok(directory) = File::open(directory) {
+            // the name itself, too; a file system without that call is not a reason to stop
+            drop(directory.sync_all());
+        }
+        Ok(journal)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a line; `is_durable` = it is on the disk when this returns.
+    ///
+    /// A line is some hundred bytes, written where it is called: waiting for the disk is the point.
+    pub fn write(&self, line: &Line, is_durable: bool) -> Result<(), Report> {
+        let mut text = serde_json::to_vec(line)
+            .map_err(|error| trouble(&self.path, "written", &std::io::Error::other(error)))?;
+        text.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text)
+            .and_then(|()| if is_durable { file.sync_data() } else { Ok(()) })
+            .map_err(|error| trouble(&self.path, "written", &error))
+    }
+
+    /// Adds an event; the ones that end something are durable, mere progress is left out.
+    pub fn event(&self, event: &RunEvent) -> Result<(), Report> {
+        let is_durable = match event.change {
+            RunChange::Progressed { .. } => return Ok(()),
+            RunChange::StepEnded { .. } | RunChange::Finished { .. } | RunChange::Undoing { .. } => true,
+            _ => false,
+        };
+        self.write(&Line::Event { event: event.clone() }, is_durable)
+    }
+}
+
+fn private_directory(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}

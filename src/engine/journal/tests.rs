@@ -1,0 +1,105 @@
+//! Journals written, torn, and read back.
+
+use super::*;
+use crate::domain::ids::OpId;
+use crate::domain::plan::{Plan, StepKind};
+use crate::domain::run::{Outcome, RunState};
+use crate::engine::testing::step;
+
+fn header(run: &str) -> Header {
+    Header {
+        version: VERSION,
+        run: run.into(),
+        kind: Kind::Reboot,
+        nodes: vec!["cp-1".into()],
+        context: "sim".into(),
+        holder: "ann@desk".into(),
+        confirmed: "typed".into(),
+        program: "0".into(),
+        pid: 1,
+        at: Stamp(1000),
+    }
+}
+
+fn event(change: RunChange) -> RunEvent {
+    RunEvent { op: OpId(1), run: "r1".into(), at: Stamp(2000), change }
+}
+
+fn begun(dir: &Path) -> Journal {
+    let journal = Journal::create(dir, header("r1")).unwrap();
+    let plan = Plan {
+        kind: Kind::Reboot,
+        nodes: vec!["cp-1".into()],
+        steps: vec![step(StepKind::Cordon, "cp-1"), step(StepKind::Drain, "cp-1")],
+        drain: crate::domain::config::DrainOptions::default(),
+    };
+    for change in [
+        RunChange::Planned { plan },
+        RunChange::StepStarted { step: 0, attempt: 1 },
+        RunChange::StepEnded { step: 0, outcome: Outcome::Done("cordoned".into()), took_ms: 7 },
+    ] {
+        journal.event(&event(change)).unwrap();
+    }
+    journal
+}
+
+#[test]
+fn what_was_written_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = begun(dir.path());
+    let record = read(journal.path()).unwrap();
+    assert!(record.is_alive && !record.is_torn && !record.is_orphan());
+    assert_eq!(record.header, header("r1"));
+    assert_eq!(record.events.len(), 3);
+    assert!(record.view.unwrap().has_done(StepKind::Cordon));
+}
+
+#[test]
+fn a_run_that_was_killed_is_an_orphan_and_tells_what_it_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = begun(dir.path());
+    let change = "evict shop/web-1".to_owned();
+    journal.write(&Line::Intent { at: Stamp(3000), step: 1, change }, true).unwrap();
+    let path = journal.path().to_owned();
+    drop(journal);
+    let mut text = std::fs::read(&path).unwrap();
+    text.extend_from_slice(b"{\"line\":\"resu");
+    std::fs::write(&path, text).unwrap();
+    let record = read(&path).unwrap();
+    assert!(record.is_torn && record.is_orphan());
+    assert_eq!(record.state(), RunState::Interrupted);
+    assert_eq!(
+        record.left(),
+        [
+            "cp-1 is cordoned by this run: kubectl uncordon cp-1",
+            "asked for, answer not seen: evict shop/web-1"
+        ]
+    );
+}
+
+#[test]
+fn a_line_broken_in_the_middle_is_an_error_with_its_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = begun(dir.path());
+    let text = std::fs::read_to_string(journal.path()).unwrap();
+    let broken = text.replacen("\"step_started\"", "\"step_st", 1);
+    std::fs::write(journal.path(), broken).unwrap();
+    let error = read(journal.path()).unwrap_err();
+    assert!(error.message.contains("r1.jsonl:3:"), "{error}");
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_not_guessed_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::create(dir.path(), Header { version: VERSION + 1, ..header("r2") }).unwrap();
+    assert!(read(journal.path()).unwrap_err().message.contains("newer pitstop"));
+}
+
+#[test]
+fn a_run_is_never_written_over() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(begun(dir.path()));
+    assert!(Journal::create(dir.path(), header("r1")).is_err());
+    assert_eq!(list(dir.path()).len(), 1);
+    assert!(list(&dir.path().join("elsewhere")).is_empty());
+}

@@ -1,0 +1,43 @@
+//! What a run remembers from one step for a later one; kept in the journal with every change.
+
+use super::gate::Baseline;
+use crate::domain::node::NodeRow;
+use crate::domain::time::Stamp;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// The etcd member of the node before it was touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberBefore {
+    /// Its id.
+    pub id: u64,
+    /// The cluster's id.
+    pub cluster_id: Option<u64>,
+    /// The highest commit index of any member.
+    pub index: u64,
+}
+
+/// What is remembered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// The node's uid: another one is another node.
+    pub node_uid: Option<String>,
+    /// The node as it was last seen before the reboot: its address is needed while the API is away.
+    pub node: Option<NodeRow>,
+    /// Whether this run made the node unschedulable.
+    pub has_cordoned: bool,
+    /// The boot id before the reboot, by the host's word.
+    pub boot_before: Option<String>,
+    /// The kubelet's last sign of life before the reboot.
+    pub heartbeat_before: Option<Stamp>,
+    /// The host was asked to reboot (or may have been: written before asking).
+    pub reboot_requested: Option<Stamp>,
+    /// The etcd member of the node.
+    pub member_before: Option<MemberBefore>,
+    /// Critical pods that were not Ready before.
+    pub baseline: Baseline,
+    /// The snapshot that was taken.
+    pub snapshot: Option<PathBuf>,
+    /// The archive of the host's files.
+    pub archive: Option<PathBuf>,
+}

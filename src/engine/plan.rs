@@ -1,0 +1,119 @@
+//! From a request to a plan: what will be done, in words and as commands a person could type. Pure.
+
+use super::settings::{Backends, Settings, Timing};
+use crate::domain::config::DrainOptions;
+use crate::domain::etcd::EtcdView;
+use crate::domain::feed::{Row, Table};
+use crate::domain::guard::Request;
+use crate::domain::ids::NodeName;
+use crate::domain::node::NodeRow;
+use crate::domain::plan::{Kind, Plan, Step};
+use crate::domain::report::Report;
+use std::time::Duration;
+
+mod words;
+
+/// What a plan is made from.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The nodes, as far as they are known.
+    pub nodes: Table<NodeRow>,
+    /// The etcd members, as far as they are known.
+    pub etcd: Option<EtcdView>,
+    /// Whether hosts are reached over SSH.
+    pub has_ssh: bool,
+    /// Whether etcd is to be reached.
+    pub has_etcd: bool,
+    /// Places and times.
+    pub settings: Settings,
+}
+
+impl Facts {
+    /// From tables that are kept anyway (the console).
+    pub fn new(backends: &Backends, nodes: Table<NodeRow>, etcd: Option<EtcdView>) -> Self {
+        Self {
+            nodes,
+            etcd,
+            has_ssh: backends.hosts.is_some(),
+            has_etcd: backends.etcd.is_some(),
+            settings: backends.settings.clone(),
+        }
+    }
+
+    /// By asking now (the command line). etcd that does not answer is left unknown: the gates will say so.
+    ///
+    /// # Errors
+    /// The nodes cannot be read.
+    pub async fn read(backends: &Backends) -> Result<Self, Report> {
+        let rows = backends.cluster.nodes().await?;
+        let etcd = match &backends.etcd {
+            Some(etcd) => {
+                etcd.set_nodes(&rows);
+                etcd.look().await.ok()
+            }
+            None => None,
+        };
+        let nodes = rows.into_iter().map(|row| (row.key(), row)).collect();
+        Ok(Self::new(backends, nodes, etcd))
+    }
+
+    /// A control-plane node, a node that hosts etcd, or one of which neither can be told.
+    pub fn is_master(&self, node: &NodeName) -> bool {
+        self.nodes.get(node).is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd())
+            || self.etcd.as_ref().is_some_and(|etcd| etcd.on_node(node).is_some())
+    }
+}
+
+/// The plan for a request.
+pub fn plan(request: &Request, facts: &Facts) -> Plan {
+    let drain = &request.drain;
+    let steps = match request.kind {
+        Kind::Cordon => request.nodes.iter().map(|node| words::cordon(node)).collect(),
+        Kind::Uncordon => request.nodes.iter().map(|node| words::uncordon_now(node)).collect(),
+        Kind::Drain => request
+            .nodes
+            .iter()
+            .flat_map(|node| [words::predict(node, drain), words::cordon(node), words::drain(node, drain)])
+            .collect(),
+        Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, drain, facts)).collect(),
+        Kind::Snapshot => vec![words::snapshot(None, facts, false)],
+    };
+    Plan { kind: request.kind, nodes: request.nodes.clone(), steps, drain: drain.clone() }
+}
+
+/// The whole way of a reboot; what does not apply to the node is shown as such.
+fn reboot(node: &NodeName, drain: &DrainOptions, facts: &Facts) -> Vec<Step> {
+    let is_master = facts.is_master(node);
+    let timing = &facts.settings.timing;
+    let only_master = |step: Step| match is_master {
+        true => step,
+        false => Step { not_applicable: Some(format!("{node} hosts no control plane and no etcd")), ..step },
+    };
+    vec![
+        words::preflight(node, is_master, timing),
+        words::lock(node, &facts.settings),
+        only_master(words::snapshot(Some(node), facts, true)),
+        words::predict(node, drain),
+        words::cordon(node),
+        only_master(words::move_leader(node, facts)),
+        words::drain(node, drain),
+        words::residual(node),
+        words::recheck(node, is_master, timing),
+        words::reboot(node),
+        words::down(node, timing),
+        words::back(node, timing),
+        words::verify(node, is_master, timing),
+        words::uncordon(node),
+        words::settle(node, timing),
+        words::unlock(node, &facts.settings),
+    ]
+}
+
+/// Time for reading all gates: two etcd samples, and every call with its own deadline.
+fn gate_time(timing: &Timing) -> Duration {
+    timing.etcd_sample_interval + Duration::from_secs(60)
+}
+
+#[cfg(test)]
+#[path = "plan/tests.rs"]
+mod tests;

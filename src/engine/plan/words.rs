@@ -1,0 +1,322 @@
+//! One function per step: its words, its command, its gates and its deadline.
+
+use super::{Facts, gate_time};
+use crate::domain::config::DrainOptions;
+use crate::domain::ids::NodeName;
+use crate::domain::plan::{Step, StepKind};
+use crate::domain::time::brief;
+use crate::engine::gate::names;
+use crate::engine::settings::{Settings, Timing};
+use std::time::Duration;
+
+/// Deadline of a step that is a request or two.
+const SHORT: Duration = Duration::from_secs(120);
+
+fn step(kind: StepKind, node: &NodeName, what: String, command: String) -> Step {
+    Step {
+        kind,
+        node: Some(node.clone()),
+        what,
+        command,
+        gates: Vec::new(),
+        timeout: SHORT,
+        may_skip: false,
+        undo: None,
+        unchecked: Vec::new(),
+        not_applicable: None,
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn gates(is_master: bool) -> Vec<String> {
+    let mut list = owned(&names::COMMON);
+    if is_master {
+        list.extend(owned(&names::ETCD));
+    }
+    list
+}
+
+pub(super) fn preflight(node: &NodeName, is_master: bool, timing: &Timing) -> Step {
+    let etcd = if is_master { "; etcdctl endpoint status --cluster -w table" } else { "" };
+    Step {
+        gates: gates(is_master),
+        timeout: gate_time(timing),
+        unchecked: owned(&[
+            "expiry of certificates on the host",
+            "room for the pods on the other nodes",
+            "age of earlier backups",
+        ]),
+        ..step(
+            StepKind::Preflight,
+            node,
+            format!("read every gate before {node} is touched"),
+            format!(
+                "kubectl get --raw '/readyz?verbose'; kubectl get nodes{etcd}; ssh {node} cat /proc/sys/kernel/random/boot_id"
+            ),
+        )
+    }
+}
+
+pub(super) fn lock(node: &NodeName, settings: &Settings) -> Step {
+    let namespace = &settings.lease_namespace;
+    Step {
+        undo: Some("give the lock back".to_owned()),
+        ..step(
+            StepKind::Lock,
+            node,
+            format!("take the maintenance lock (Lease {namespace}/pitstop) as {}", settings.holder),
+            format!(
+                "kubectl create -f -  # Lease {namespace}/pitstop with holderIdentity {}",
+                settings.holder
+            ),
+        )
+    }
+}
+
+pub(super) fn snapshot(node: Option<&NodeName>, facts: &Facts, with_files: bool) -> Step {
+    let dir = facts.settings.snapshot_dir.display();
+    let away = node.map_or_else(String::new, |node| format!(" from a member that is not on {node}"));
+    let mut what = format!("take an etcd snapshot{away}, verify it, and store it in {dir}");
+    let mut command = format!("etcdctl snapshot save {dir}/etcd.db");
+    let mut unchecked = vec!["whether the snapshot can be restored (only its checksum is)".to_owned()];
+    if let (true, Some(node)) = (with_files, node) {
+        if facts.has_ssh {
+            what.push_str(&format!("; archive /etc/kubernetes of {node} beside it"));
+            command.push_str(&format!("; ssh {node} sudo tar -C / -cf - etc/kubernetes > {dir}/{node}.tar"));
+        } else {
+            unchecked.push(format!(
+                "/etc/kubernetes of {node} (certificates, kubeadm files) is not saved: no SSH"
+            ));
+        }
+    }
+    Step {
+        kind: StepKind::Backup,
+        node: node.cloned(),
+        what,
+        command,
+        gates: Vec::new(),
+        timeout: Duration::from_secs(30 * 60),
+        may_skip: false,
+        undo: None,
+        unchecked,
+        not_applicable: None,
+    }
+}
+
+fn flags(drain: &DrainOptions) -> String {
+    let mut text = String::new();
+    for (is_on, flag) in [
+        (drain.ignore_daemonsets, " --ignore-daemonsets"),
+        (drain.delete_emptydir_data, " --delete-emptydir-data"),
+        (drain.force, " --force"),
+        (drain.disable_eviction, " --disable-eviction"),
+    ] {
+        if is_on {
+            text.push_str(flag);
+        }
+    }
+    if drain.grace_period >= 0 {
+        text.push_str(&format!(" --grace-period={}", drain.grace_period));
+    }
+    if !drain.timeout.is_zero() {
+        text.push_str(&format!(" --timeout={}s", drain.timeout.as_secs()));
+    }
+    if !drain.pod_selector.is_empty() {
+        text.push_str(&format!(" --pod-selector='{}'", drain.pod_selector));
+    }
+    if !drain.skip_wait_for_delete.is_zero() {
+        text.push_str(&format!(" --skip-wait-for-delete-timeout={}", drain.skip_wait_for_delete.as_secs()));
+    }
+    text
+}
+
+pub(super) fn predict(node: &NodeName, drain: &DrainOptions) -> Step {
+    Step {
+        unchecked: vec!["whether the other nodes have room for the pods".to_owned()],
+        ..step(
+            StepKind::Predict,
+            node,
+            format!("predict for each pod of {node} whether it moves, stays or is blocked"),
+            format!("kubectl drain {node}{} --dry-run=server; kubectl get pdb -A", flags(drain)),
+        )
+    }
+}
+
+pub(super) fn cordon(node: &NodeName) -> Step {
+    Step {
+        undo: Some(format!("make {node} schedulable again, if it was before")),
+        ..step(
+            StepKind::Cordon,
+            node,
+            format!("make {node} unschedulable, and note on it who did and what it was before"),
+            format!("kubectl cordon {node}"),
+        )
+    }
+}
+
+pub(super) fn move_leader(node: &NodeName, facts: &Facts) -> Step {
+    let leads = facts.etcd.as_ref().and_then(|etcd| etcd.leader()).map(|leader| leader.node.as_ref());
+    let now = match leads {
+        Some(Some(on)) if on == node => format!(" ({node} leads now)"),
+        Some(Some(on)) => format!(" ({on} leads now)"),
+        _ => String::new(),
+    };
+    Step {
+        may_skip: true,
+        ..step(
+            StepKind::MoveLeader,
+            node,
+            format!("move the etcd leadership away from {node}, if it leads{now}"),
+            "etcdctl move-leader MEMBER-ID  # asked of the leader".to_owned(),
+        )
+    }
+}
+
+pub(super) fn drain(node: &NodeName, drain: &DrainOptions) -> Step {
+    let how = if drain.disable_eviction { "delete the pods of" } else { "evict the pods of" };
+    let bypass = if drain.disable_eviction { ", past their budgets" } else { ", as fast as budgets allow" };
+    Step {
+        timeout: drain.timeout,
+        ..step(
+            StepKind::Drain,
+            node,
+            format!("{how} {node}{bypass}, and wait until they are gone"),
+            format!("kubectl drain {node}{}", flags(drain)),
+        )
+    }
+}
+
+pub(super) fn residual(node: &NodeName) -> Step {
+    Step {
+        timeout: Duration::from_secs(300),
+        may_skip: true,
+        ..step(
+            StepKind::Residual,
+            node,
+            format!("only DaemonSet and mirror pods are left on {node}, and its volumes are detached"),
+            format!(
+                "kubectl get pods -A --field-selector spec.nodeName={node}; kubectl get volumeattachments"
+            ),
+        )
+    }
+}
+
+pub(super) fn recheck(node: &NodeName, is_master: bool, timing: &Timing) -> Step {
+    let first = preflight(node, is_master, timing);
+    Step {
+        kind: StepKind::Recheck,
+        what: format!("read every gate again, fresh, before {node} is rebooted"),
+        ..first
+    }
+}
+
+pub(super) fn reboot(node: &NodeName) -> Step {
+    step(
+        StepKind::Reboot,
+        node,
+        format!("ask the host of {node} to reboot, once"),
+        format!("ssh {node} sudo -n /usr/bin/systemctl reboot"),
+    )
+}
+
+pub(super) fn down(node: &NodeName, timing: &Timing) -> Step {
+    Step {
+        timeout: timing.gone,
+        may_skip: true,
+        ..step(
+            StepKind::Down,
+            node,
+            format!("{node} stops answering within {} (or has a new boot id already)", brief(timing.gone)),
+            format!("ssh {node} cat /proc/sys/kernel/random/boot_id"),
+        )
+    }
+}
+
+pub(super) fn back(node: &NodeName, timing: &Timing) -> Step {
+    Step {
+        timeout: timing.back + timing.ready,
+        ..step(
+            StepKind::Back,
+            node,
+            format!(
+                "{node} answers with a new boot id within {}, and is Ready with that boot id within another {}",
+                brief(timing.back),
+                brief(timing.ready)
+            ),
+            format!("kubectl get node {node} -o jsonpath='{{.status.nodeInfo.bootID}}' -w"),
+        )
+    }
+}
+
+pub(super) fn verify(node: &NodeName, is_master: bool, timing: &Timing) -> Step {
+    let mut list = owned(&names::RETURN);
+    let mut unchecked = owned(&["traffic through the node's own load balancer entry"]);
+    if is_master {
+        list.extend(owned(&names::ETCD_RETURN));
+    } else {
+        unchecked.push("workloads other than system-critical pods".to_owned());
+    }
+    Step {
+        gates: list,
+        timeout: timing.verify + timing.verify_interval,
+        unchecked,
+        ..step(
+            StepKind::Verify,
+            node,
+            format!("the gates of the return pass twice, {} apart", brief(timing.verify_interval)),
+            format!("kubectl get pods -n kube-system --field-selector spec.nodeName={node}"),
+        )
+    }
+}
+
+pub(super) fn uncordon(node: &NodeName) -> Step {
+    Step {
+        may_skip: true,
+        undo: None,
+        ..step(
+            StepKind::Uncordon,
+            node,
+            format!("make {node} schedulable again, only if this run cordoned it"),
+            format!("kubectl uncordon {node}"),
+        )
+    }
+}
+
+/// The action of its own: whoever cordoned the node.
+pub(super) fn uncordon_now(node: &NodeName) -> Step {
+    Step {
+        may_skip: false,
+        undo: None,
+        ..step(
+            StepKind::Uncordon,
+            node,
+            format!("make {node} schedulable, whoever cordoned it"),
+            format!("kubectl uncordon {node}"),
+        )
+    }
+}
+
+pub(super) fn settle(node: &NodeName, timing: &Timing) -> Step {
+    Step {
+        timeout: timing.settle + gate_time(timing),
+        may_skip: true,
+        ..step(
+            StepKind::Settle,
+            node,
+            format!("wait {}, then look at {node} and the control plane once more", brief(timing.settle)),
+            "kubectl get nodes; kubectl get pods -A".to_owned(),
+        )
+    }
+}
+
+pub(super) fn unlock(node: &NodeName, settings: &Settings) -> Step {
+    step(
+        StepKind::Unlock,
+        node,
+        "give the maintenance lock back".to_owned(),
+        format!("kubectl -n {} delete lease pitstop", settings.lease_namespace),
+    )
+}

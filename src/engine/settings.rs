@@ -1,0 +1,82 @@
+//! What the engine is given: the back ends, and plain choices about places and times.
+
+use crate::backend::etcd::Etcd;
+use crate::backend::host::Hosts;
+use crate::backend::kube::Cluster;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything a run needs to reach the world.
+#[derive(Clone)]
+pub struct Backends {
+    /// The Kubernetes API.
+    pub cluster: Cluster,
+    /// The etcd members; `None` = not configured.
+    pub etcd: Option<Etcd>,
+    /// The hosts over SSH; `None` = not configured.
+    pub hosts: Option<Hosts>,
+    /// Places and times.
+    pub settings: Settings,
+}
+
+/// Choices as plain data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The context in use, for the journal.
+    pub context: String,
+    /// Who we are, as noted on nodes and in the lease: `user@host`.
+    pub holder: String,
+    /// Namespace of the maintenance lease.
+    pub lease_namespace: String,
+    /// Where snapshots and archives go.
+    pub snapshot_dir: PathBuf,
+    /// Our state directory; journals go to `runs/` in it.
+    pub state_dir: PathBuf,
+    /// Times.
+    pub timing: Timing,
+    /// Take over a maintenance lock that another's failed run left behind.
+    pub adopt_lock: bool,
+}
+
+/// How long things may take, and how often they are looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// Quiet time before the last look of a run.
+    pub settle: Duration,
+    /// Time between the two readings of the gates after a reboot.
+    pub verify_interval: Duration,
+    /// Time between the two samples that tell a stable etcd leader from an election storm.
+    pub etcd_sample_interval: Duration,
+    /// How often something is asked again that cannot be watched.
+    pub poll: Duration,
+    /// A heartbeat or a reading older than this is not fresh.
+    pub fresh: Duration,
+    /// A host that was asked to reboot must be gone within this time.
+    pub gone: Duration,
+    /// A host that is gone must answer again within this time.
+    pub back: Duration,
+    /// A host that answers must have a Ready node within this time.
+    pub ready: Duration,
+    /// The gates after a reboot must pass within this time.
+    pub verify: Duration,
+    /// How long a renewal of the maintenance lease counts; it is renewed three times as often.
+    pub lease: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(10),
+            verify_interval: Duration::from_secs(10),
+            etcd_sample_interval: Duration::from_secs(5),
+            poll: Duration::from_secs(1),
+            // a kubelet writes its status every 10 s at most and at least every 5 min, but renews its lease every 10 s
+            fresh: Duration::from_secs(40),
+            gone: Duration::from_secs(120),
+            back: Duration::from_secs(600),
+            ready: Duration::from_secs(300),
+            verify: Duration::from_secs(300),
+            lease: Duration::from_secs(60),
+        }
+    }
+}

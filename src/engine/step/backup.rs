@@ -1,0 +1,80 @@
+//! A verified etcd snapshot off the node, and the files that a control plane cannot be rebuilt without.
+
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{Outcome, Progress};
+use crate::domain::text::bytes;
+use crate::engine::job::{Ending, Job};
+use futures::FutureExt;
+
+/// What is archived of a control-plane host, relative to `/`.
+const FILES: [&str; 1] = ["etc/kubernetes"];
+
+/// Takes both; a snapshot that cannot be taken fails the step, missing files are said.
+pub(super) async fn backup(job: &Job) -> Ending {
+    let snapshot = snapshot(job).await?;
+    let Some(node) = job.step.node.as_ref().filter(|_| job.shared.plan.kind == Kind::Reboot) else {
+        return Ok(Outcome::Done(snapshot));
+    };
+    match archive(job).await {
+        Ok(Some(words)) => Ok(Outcome::Done(format!("{snapshot}; {words}"))),
+        Ok(None) => {
+            Ok(Outcome::Warned(format!("{snapshot}; /etc/kubernetes of {node} was not saved: no SSH")))
+        }
+        Err(report) if report.kind == FailureKind::Cancelled => Err(report),
+        Err(report) => {
+            Ok(Outcome::Warned(format!("{snapshot}; /etc/kubernetes of {node} was not saved: {report}")))
+        }
+    }
+}
+
+async fn snapshot(job: &Job) -> Result<String, Report> {
+    let etcd = job.backends().etcd.as_ref().ok_or_else(|| {
+        Report::new(FailureKind::Local, "no snapshot can be taken: etcd is not configured")
+            .hint("see [cluster.X.etcd] in the configuration")
+    })?;
+    let nodes = job.patiently("reading the nodes", || job.backends().cluster.nodes()).await;
+    match nodes {
+        Ok(nodes) => etcd.set_nodes(&nodes),
+        // a snapshot needs no API: the members may be configured by address
+        Err(report) => job.warn(format!("the nodes cannot be read: {report}")).await,
+    }
+    let dir = &job.backends().settings.snapshot_dir;
+    let file = job
+        .patiently("taking an etcd snapshot", || {
+            let progress = |done: u64, total: u64| {
+                job.progress(Progress {
+                    text: format!("{} of {}", bytes(done), bytes(total)),
+                    done: Some(done),
+                    total: Some(total),
+                    ..Progress::default()
+                });
+            };
+            let request =
+                etcd.snapshot(job.step.node.as_ref(), dir, progress, &job.cancel, job.permit()).boxed();
+            job.change("store an etcd snapshot", request)
+        })
+        .await?;
+    let path = file.path.clone();
+    job.remember(|memory| memory.snapshot = Some(path))?;
+    Ok(format!(
+        "verified snapshot of {} at revision {}, {}: {}",
+        file.meta.member,
+        file.meta.revision,
+        bytes(file.meta.size),
+        file.path.display()
+    ))
+}
+
+async fn archive(job: &Job) -> Result<Option<String>, Report> {
+    let Some(hosts) = &job.backends().hosts else { return Ok(None) };
+    let node = job.node()?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    let dir = &job.backends().settings.snapshot_dir;
+    let progress = |done: u64| job.say(format!("archiving /etc/kubernetes: {}", bytes(done)));
+    let request = hosts.archive(&row, &FILES, dir, progress, &job.cancel, job.permit()).boxed();
+    let file = job.change(&format!("archive /etc/kubernetes of {node}"), request).await?;
+    let path = file.path.clone();
+    job.remember(|memory| memory.archive = Some(path))?;
+    Ok(Some(format!("/etc/kubernetes, {}: {}", bytes(file.meta.size), file.path.display())))
+}

@@ -1,0 +1,119 @@
+//! Makes a node unschedulable, and schedulable again when it was this run that changed it.
+
+use crate::backend::clock::now;
+use crate::backend::error::Error;
+use crate::domain::node::{CordonNote, NodeRow};
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::Outcome;
+use crate::engine::job::{Ending, Job};
+
+/// Whether the node's cordon is of this run, by the note on the node itself.
+fn is_ours(job: &Job, row: &NodeRow) -> bool {
+    row.cordon.as_ref().and_then(|note| note.run.as_ref()) == Some(&job.shared.run)
+}
+
+fn by_whom(row: &NodeRow) -> String {
+    match &row.cordon {
+        Some(note) => {
+            let reason = note.reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
+            format!("by {}{reason}", note.holder)
+        }
+        None => "by nobody who can be named".to_owned(),
+    }
+}
+
+/// Cordons the node, unless somebody else did before: then it stays theirs.
+pub(super) async fn cordon(job: &Job) -> Ending {
+    let node = job.node()?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    same_node(job, &row)?;
+    if row.cordoned && !is_ours(job, &row) {
+        return Ok(Outcome::Skipped(format!(
+            "{node} is cordoned already, {}; it stays so at the end",
+            by_whom(&row)
+        )));
+    }
+    let row = job.patiently("cordoning", || attempt(job, &row)).await.map_err(explain)?;
+    if !row.cordoned {
+        return Err(Report::new(
+            FailureKind::Unexpected,
+            format!("{node} is still schedulable after the cordon"),
+        ));
+    }
+    job.remember(|memory| memory.has_cordoned = true)?;
+    Ok(Outcome::Done(format!("{node} is unschedulable; it was schedulable before")))
+}
+
+async fn attempt(job: &Job, first: &NodeRow) -> Result<NodeRow, Error> {
+    let cluster = &job.backends().cluster;
+    // read anew each time: the attempt before may have arrived although its answer did not
+    let row = cluster.node(&first.name).await?;
+    if row.cordoned && is_ours(job, &row) {
+        return Ok(row);
+    }
+    let note = CordonNote {
+        run: Some(job.shared.run.clone()),
+        holder: job.backends().settings.holder.clone(),
+        since: Some(now()),
+        reason: Some(job.shared.plan.kind.to_string()),
+        prior_cordoned: Some(row.cordoned),
+    };
+    job.change(&format!("cordon {}", row.name), cluster.cordon(&row, &note, job.permit())).await
+}
+
+fn same_node(job: &Job, row: &NodeRow) -> Result<(), Report> {
+    match job.memory().node_uid {
+        Some(uid) if uid != row.uid => Err(Report::new(
+            FailureKind::Identity,
+            format!("{} is another node under the same name by now", row.name),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn explain(report: Report) -> Report {
+    if report.kind == FailureKind::Forbidden && report.hint.is_none() {
+        return report.hint("the role needs patch on nodes");
+    }
+    report
+}
+
+/// Uncordons the node: as an action of its own whoever cordoned it, in a run only what the run cordoned.
+pub(super) async fn uncordon(job: &Job) -> Ending {
+    let node = job.node()?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    if !row.cordoned {
+        return Ok(Outcome::Skipped(format!("{node} is schedulable already")));
+    }
+    let is_own_action = job.shared.plan.kind == Kind::Uncordon;
+    if !is_own_action {
+        same_node(job, &row)?;
+        if !is_ours(job, &row) {
+            return Ok(Outcome::Skipped(format!(
+                "{node} stays cordoned: it is cordoned {}, not by this run",
+                by_whom(&row)
+            )));
+        }
+    }
+    let before = by_whom(&row);
+    let cluster = &job.backends().cluster;
+    let change = format!("uncordon {node}");
+    let attempt = || async {
+        let row = cluster.node(node).await?;
+        if !row.cordoned {
+            return Ok(row);
+        }
+        job.change(&change, cluster.uncordon(&row, job.permit())).await
+    };
+    let row = job.patiently("uncordoning", attempt).await.map_err(explain)?;
+    if row.cordoned {
+        return Err(Report::new(
+            FailureKind::Unexpected,
+            format!("{node} is still cordoned after the uncordon"),
+        ));
+    }
+    job.remember(|memory| memory.has_cordoned = false)?;
+    let whose = if is_own_action { format!("; it was cordoned {before}") } else { String::new() };
+    Ok(Outcome::Done(format!("{node} is schedulable{whose}")))
+}

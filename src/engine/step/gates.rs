@@ -1,0 +1,177 @@
+//! The steps that read gates: before anything is touched, before the reboot, after it twice, and at the very end.
+
+use crate::domain::gate::Gate;
+use crate::domain::plan::{Kind, StepKind};
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{Outcome, Progress};
+use crate::domain::text::count;
+use crate::domain::time::brief;
+use crate::engine::gate::{Purpose, Scene, baseline, closed, judge};
+use crate::engine::job::{Ending, Job};
+use crate::engine::memory::MemberBefore;
+use tokio::time::Instant;
+
+async fn look(job: &Job, purpose: Purpose) -> Result<(Scene, Vec<Gate>), Report> {
+    let node = job.node()?;
+    let scene = Scene::read(job.backends(), Some(node), purpose).await;
+    let gates = judge(&scene);
+    for gate in &gates {
+        job.show(gate.clone()).await;
+    }
+    Ok((scene, gates))
+}
+
+/// The failure of a step whose gates are not all open.
+fn not_passed(gates: &[Gate]) -> Option<Report> {
+    let closed = closed(gates);
+    if closed.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = closed.iter().map(|gate| gate.name.as_str()).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    let message = format!("{} {verb} not passed: {}", count(names.len(), "gate"), names.join(", "));
+    let report = closed.iter().fold(Report::new(FailureKind::Denied, message), |report, gate| {
+        report.because(format!("{}: {}", gate.name, gate.evidence))
+    });
+    Some(report.hint("put that right, then try the step again"))
+}
+
+fn before(job: &Job) -> Purpose {
+    Purpose::Before { run: Some(job.shared.run.clone()) }
+}
+
+/// Every gate once, and what is to be remembered for the return.
+pub(super) async fn preflight(job: &Job) -> Ending {
+    job.say("reading every gate");
+    let (scene, gates) = look(job, before(job)).await?;
+    if let Some(report) = not_passed(&gates) {
+        return Err(report);
+    }
+    remember(job, &scene)?;
+    let away = workers_away(&scene);
+    let passed = count(gates.len(), "gate");
+    if away.is_empty() {
+        Ok(Outcome::Done(format!("{passed} passed")))
+    } else {
+        Ok(Outcome::Warned(format!("{passed} passed; not Ready already: {}", away.join(", "))))
+    }
+}
+
+fn workers_away(scene: &Scene) -> Vec<String> {
+    let Ok(nodes) = &scene.nodes else { return Vec::new() };
+    nodes
+        .values()
+        .filter(|row| !row.is_control_plane() && !row.is_ready() && scene.node.as_ref() != Some(&row.name))
+        .map(|row| row.name.0.clone())
+        .collect()
+}
+
+fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
+    let uid = scene.target().map(|row| row.uid.clone());
+    let view = scene.etcd.as_ref().and_then(|samples| samples.second.as_ref().ok());
+    let member = view.zip(scene.node.as_ref()).and_then(|(view, node)| {
+        let row = view.on_node(node)?;
+        let index =
+            view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.index).max();
+        Some(MemberBefore { id: row.id, cluster_id: view.cluster_id, index: index.unwrap_or(0) })
+    });
+    let known = scene.pods.as_ref().map(|pods| baseline(pods)).unwrap_or_default();
+    job.remember(|memory| {
+        memory.node_uid = uid;
+        memory.member_before = member;
+        memory.baseline = known;
+    })
+}
+
+/// Every gate again, fresh, and the node as we left it.
+pub(super) async fn recheck(job: &Job) -> Ending {
+    job.say("reading every gate again");
+    let (scene, gates) = look(job, before(job)).await?;
+    if let Some(report) = not_passed(&gates) {
+        return Err(report);
+    }
+    let node = job.node()?;
+    match scene.target() {
+        Some(row) if !row.cordoned => {
+            return Err(Report::new(
+                FailureKind::Conflict,
+                format!("{node} is schedulable: somebody uncordoned it"),
+            )
+            .hint("abort, or cordon it again and drain what came back, then try again"));
+        }
+        Some(row) if job.memory().node_uid.is_some_and(|uid| uid != row.uid) => {
+            return Err(Report::new(
+                FailureKind::Identity,
+                format!("{node} is another node under the same name by now"),
+            ));
+        }
+        _ => {}
+    }
+    Ok(Outcome::Done(format!("{} passed again", count(gates.len(), "gate"))))
+}
+
+/// The gates of the return, until they passed twice in a row with a pause between.
+pub(super) async fn verify(job: &Job) -> Ending {
+    let pause = job.backends().settings.timing.verify_interval;
+    let poll = job.backends().settings.timing.poll;
+    let mut passed_since: Option<Instant> = None;
+    loop {
+        let purpose = Purpose::Return { memory: Box::new(job.memory()) };
+        let (_, gates) = look(job, purpose).await?;
+        let closed = closed(&gates);
+        if closed.is_empty() {
+            match passed_since {
+                Some(first) if first.elapsed() >= pause => {
+                    let apart = brief(first.elapsed());
+                    return Ok(Outcome::Done(format!(
+                        "{} passed twice, {apart} apart",
+                        count(gates.len(), "gate")
+                    )));
+                }
+                Some(_) => {}
+                None => passed_since = Some(Instant::now()),
+            }
+            job.say(format!("all gates passed once; the second reading follows within {}", brief(pause)));
+            tokio::time::sleep(pause).await;
+        } else {
+            passed_since = None;
+            let items = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
+            let text = format!("{} not passed yet", count(closed.len(), "gate"));
+            job.progress(Progress { text, items, ..Progress::default() });
+            if let Some(stop) = lost_data(&gates) {
+                return Err(stop);
+            }
+            tokio::time::sleep(poll).await;
+        }
+    }
+}
+
+/// A member with another identity is not waited for: its data is gone, and going on would risk the others'.
+fn lost_data(gates: &[Gate]) -> Option<Report> {
+    let gate = gates.iter().find(|gate| {
+        gate.name == crate::engine::gate::names::ETCD_MEMBER && gate.evidence.contains("stop here")
+    })?;
+    Some(Report::new(FailureKind::Identity, gate.evidence.clone()).hint(
+        "leave the node cordoned; remove the old member and add this one as a learner before anything else",
+    ))
+}
+
+/// Quiet time, then one more look.
+pub(super) async fn settle(job: &Job) -> Ending {
+    debug_assert_eq!(job.step.kind, StepKind::Settle);
+    let quiet = job.backends().settings.timing.settle;
+    job.say(format!("letting things settle for {}", brief(quiet)));
+    tokio::time::sleep(quiet).await;
+    let purpose = Purpose::Settle { memory: Box::new(job.memory()) };
+    let (scene, gates) = look(job, purpose).await?;
+    let closed = closed(&gates);
+    let node = job.node()?;
+    let is_cordoned = scene.target().is_some_and(|row| row.cordoned);
+    let schedulable = if is_cordoned { "cordoned" } else { "schedulable" };
+    if closed.is_empty() {
+        debug_assert_eq!(job.shared.plan.kind, Kind::Reboot);
+        return Ok(Outcome::Done(format!("{} passed; {node} is {schedulable}", count(gates.len(), "gate"))));
+    }
+    let words: Vec<String> = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
+    Ok(Outcome::Warned(format!("{node} is {schedulable}, but {}", words.join("; "))))
+}

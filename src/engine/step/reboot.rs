@@ -1,0 +1,116 @@
+//! Asks the host to reboot, exactly once, and watches it go.
+
+use crate::backend::clock::now;
+use crate::backend::error::Error;
+use crate::backend::host::{Hosts, RebootAnswer};
+use crate::domain::node::NodeRow;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{Outcome, Progress};
+use crate::domain::time::{brief, clock};
+use crate::engine::job::{Ending, Job};
+
+/// The back end, or why there is none.
+pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
+    job.backends().hosts.as_ref().ok_or_else(|| {
+        Report::new(FailureKind::Local, "the host cannot be reached: SSH is not configured")
+            .hint("see [cluster.X.ssh] in the configuration")
+    })
+}
+
+/// Asks for the reboot.
+///
+/// The boot id is read immediately before. When a request was sent before and the boot id is another one now, the
+/// host has rebooted: it is never asked a second time.
+pub(super) async fn reboot(job: &Job) -> Ending {
+    let hosts = hosts(job)?;
+    let memory = job.memory();
+    let row = read_node(job).await?;
+    let boot = job.patiently("reading the boot id", || hosts.boot_id(&row)).await?;
+    if let (Some(before), Some(_)) = (&memory.boot_before, memory.reboot_requested)
+        && *before != boot
+    {
+        return Ok(Outcome::Done(format!(
+            "{} has rebooted already: boot {boot} instead of {before}",
+            row.name
+        )));
+    }
+    if !row.boot_id.is_empty() && row.boot_id != boot {
+        return Err(Report::new(
+            FailureKind::Identity,
+            format!(
+                "the host says boot {boot}, the node {} says {}: not the same machine",
+                row.name, row.boot_id
+            ),
+        ));
+    }
+    let (before, heartbeat, seen) = (boot.clone(), row.heartbeat, row.clone());
+    job.remember(|memory| {
+        memory.node = Some(seen);
+        memory.boot_before = Some(before);
+        memory.heartbeat_before = heartbeat;
+        memory.reboot_requested = Some(now());
+    })?;
+    let change = format!("reboot {}", row.name);
+    let answer = job.change(&change, hosts.reboot(&row, job.permit())).await;
+    match answer {
+        Ok(RebootAnswer::Requested { status: Some(_) }) => {
+            Ok(Outcome::Done(format!("{} accepted the request in boot {boot}", row.name)))
+        }
+        Ok(RebootAnswer::Requested { status: None }) => {
+            Ok(Outcome::Done(format!("{} cut the connection after the request, in boot {boot}", row.name)))
+        }
+        Err(error) => Err(refused(job, error)?),
+    }
+}
+
+async fn read_node(job: &Job) -> Result<NodeRow, Report> {
+    let node = job.node()?;
+    job.patiently("reading the node", || job.backends().cluster.node(node)).await
+}
+
+/// A clear no was no request: a later attempt may ask again. Anything else may have arrived.
+fn refused(job: &Job, error: Error) -> Result<Report, Report> {
+    let was_asked = error.kind.is_passing();
+    if !was_asked {
+        job.remember(|memory| memory.reboot_requested = None)?;
+        return Ok(error.into());
+    }
+    Ok(Report::from(error).hint("the request may have arrived: trying again reads the boot id first"))
+}
+
+/// Waits until the host stops answering, or answers with another boot id.
+pub(super) async fn down(job: &Job) -> Ending {
+    let hosts = hosts(job)?;
+    let memory = job.memory();
+    let before = memory.boot_before.unwrap_or_default();
+    let row = last_known(job).await?;
+    let began = now();
+    loop {
+        match hosts.boot_id(&row).await {
+            Ok(boot) if boot != before => {
+                return Ok(Outcome::Done(format!("{} runs boot {boot} already", row.name)));
+            }
+            Ok(_) => job.progress(Progress {
+                text: format!("{} still answers in the old boot, {}", row.name, clock(now().since(began))),
+                ..Progress::default()
+            }),
+            Err(error) if error.kind.is_passing() => {
+                return Ok(Outcome::Done(format!(
+                    "{} stopped answering after {}",
+                    row.name,
+                    brief(now().since(began))
+                )));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(job.backends().settings.timing.poll).await;
+    }
+}
+
+/// The node as it was before the reboot: the API may be away now.
+pub(super) async fn last_known(job: &Job) -> Result<NodeRow, Report> {
+    match job.memory().node {
+        Some(row) => Ok(row),
+        None => read_node(job).await,
+    }
+}

@@ -1,0 +1,65 @@
+//! Rows and settings that the engine's own tests share.
+
+use crate::domain::ids::NodeName;
+use crate::domain::node::{NodeRow, Readiness};
+use crate::domain::plan::{Step, StepKind};
+use crate::engine::settings::{Settings, Timing};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A Ready node.
+pub(crate) fn node(name: &str, role: &str) -> NodeRow {
+    NodeRow {
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        roles: vec![role.into()],
+        readiness: Readiness::Ready,
+        ready_since: None,
+        heartbeat: None,
+        cordoned: false,
+        cordon: None,
+        pressure: Vec::new(),
+        version: "v1.34.2".into(),
+        kernel: String::new(),
+        os_image: String::new(),
+        boot_id: "boot-1".into(),
+        machine_id: "machine-1".into(),
+        address: Some("10.0.0.11".into()),
+        created: None,
+        booted: None,
+        pod_capacity: None,
+        taints: Vec::new(),
+        labels: BTreeMap::new(),
+        foreign_locks: Vec::new(),
+    }
+}
+
+/// Settings with the usual times.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        context: "sim".into(),
+        holder: "ann@desk".into(),
+        lease_namespace: "kube-system".into(),
+        snapshot_dir: PathBuf::from("/snaps"),
+        state_dir: PathBuf::from("/state"),
+        timing: Timing::default(),
+        adopt_lock: false,
+    }
+}
+
+/// A step of a kind.
+pub(crate) fn step(kind: StepKind, node: &str) -> Step {
+    Step {
+        kind,
+        node: Some(NodeName::from(node)),
+        what: kind.name().to_owned(),
+        command: String::new(),
+        gates: Vec::new(),
+        timeout: Duration::from_secs(60),
+        may_skip: false,
+        undo: None,
+        unchecked: Vec::new(),
+        not_applicable: None,
+    }
+}
