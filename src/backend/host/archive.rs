@@ -4,11 +4,12 @@ use super::exec::Piece;
 use super::{Hosts, Output};
 use crate::backend::clock;
 use crate::backend::error::Error;
-use crate::backend::store::part::Part;
+use crate::backend::store::part::{Part, hex};
 use crate::backend::store::{ArchiveFile, ArchiveMeta, safe_for_name, stamp_for_name};
 use crate::domain::guard::{Change, Permit};
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
+use ring::digest::{Context, SHA256};
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -60,7 +61,7 @@ impl Hosts {
         let name = format!("{}-{subject}-{}.tar", safe_for_name(node.name.as_str()), stamp_for_name(taken));
         let mut part = Part::create(dir, &name).await?;
         let mut running = self.start(&target, &argv).await?;
-        let (mut check, mut errors) = (Check::default(), Vec::new());
+        let (mut check, mut errors, mut hash) = (Check::default(), Vec::new(), Context::new(&SHA256));
         loop {
             let piece = timeout(QUIET, running.next()).await;
             let Ok(piece) = piece else {
@@ -69,6 +70,7 @@ impl Hosts {
             match piece {
                 Some(Piece::Out(data)) => {
                     check.update(&data);
+                    hash.update(&data);
                     part.write(&data).await?;
                     progress(part.size());
                 }
@@ -92,7 +94,7 @@ impl Hosts {
             size,
             taken,
         };
-        let (path, meta) = part.finish(describe).await?;
+        let (path, meta) = part.finish(hex(hash.finish().as_ref()), describe).await?;
         Ok(ArchiveFile { path, meta })
     }
 }

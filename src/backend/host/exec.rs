@@ -127,6 +127,13 @@ impl Hosts {
         Err(output.failure(argv, target))
     }
 
+    /// The content of a file, read as root. Never part of an error or a log.
+    pub(crate) async fn read_as_root(&self, node: &NodeRow, path: &str) -> Result<Vec<u8>, Error> {
+        let target = self.target(node)?;
+        let argv = self.as_root(&target, &["cat", path]).await?;
+        self.read(&target, &argv).await.map(String::into_bytes)
+    }
+
     /// The login's user id, asked for once per connection.
     pub(super) async fn uid(&self, target: &Target) -> Result<u32, Error> {
         let (session, _) = self.session(target).await?;

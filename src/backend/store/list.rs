@@ -74,11 +74,16 @@ mod tests {
     use super::super::part::Part;
     use super::super::verify::tests::snapshot;
     use super::*;
+    use crate::backend::store::verify;
     use crate::domain::time::Stamp;
 
     async fn store(dir: &Path, name: &str, taken: i64) -> PathBuf {
         let mut part = Part::create(dir, name).await.expect("create");
-        part.write(&snapshot(3)).await.expect("write");
+        let bytes = snapshot(3);
+        part.write(&bytes).await.expect("write");
+        let mut check = verify::Check::default();
+        check.update(&bytes);
+        let sha256 = check.finish().expect("whole");
         let describe = |size, sha256| SnapshotMeta {
             cluster_id: "ab".into(),
             revision: 1,
@@ -88,7 +93,7 @@ mod tests {
             size,
             taken: Stamp(taken),
         };
-        part.finish(describe).await.expect("finish").0
+        part.finish(sha256, describe).await.expect("finish").0
     }
 
     #[tokio::test]

@@ -3,8 +3,8 @@
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
 use crate::domain::text::bytes as size_in_words;
+use ring::digest::{Context, SHA256};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -18,7 +18,6 @@ const RESERVE: u64 = 16 * 1024 * 1024;
 pub(crate) struct Part {
     path: PathBuf,
     file: BufWriter<tokio::fs::File>,
-    hash: Sha256,
     size: u64,
     leftover: Leftover,
 }
@@ -83,7 +82,6 @@ impl Part {
         Ok(Self {
             path,
             file: BufWriter::with_capacity(1024 * 1024, tokio::fs::File::from_std(file)),
-            hash: Sha256::new(),
             size: 0,
             leftover: Leftover(Some(part)),
         })
@@ -110,7 +108,6 @@ impl Part {
 
     /// Adds bytes.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.hash.update(bytes);
         self.size += bytes.len() as u64;
         self.file.write_all(bytes).await.map_err(|error| local(&self.path, &error))
     }
@@ -121,9 +118,11 @@ impl Part {
     }
 
     /// Flushes the file to the disk, reads it back, and only when it holds what was written gives it and its sidecar
-    /// their names. `describe` makes the sidecar's content from the file's size and SHA-256 (hex).
+    /// their names. `sha256` (hex) is of the bytes as they came; `describe` makes the sidecar's content from it and the
+    /// file's size.
     pub(crate) async fn finish<M: Serialize + Send + 'static>(
         mut self,
+        sha256: String,
         describe: impl FnOnce(u64, String) -> M,
     ) -> Result<(PathBuf, M), Error> {
         let flushed = async {
@@ -131,7 +130,7 @@ impl Part {
             self.file.get_mut().sync_all().await
         };
         flushed.await.map_err(|error| local(&self.path, &error))?;
-        let (path, size, sha256) = (self.path.clone(), self.size, hex(&self.hash.clone().finalize()));
+        let (path, size) = (self.path.clone(), self.size);
         let meta = describe(size, sha256.clone());
         let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
         let target = path.clone();
@@ -181,11 +180,11 @@ fn publish(path: &Path, size: u64, sha256: &str, meta: &[u8]) -> io::Result<()> 
 fn digest_from_disk(path: &Path) -> io::Result<(u64, String)> {
     let mut file = std::fs::File::open(path)?;
     forget_cached(&file);
-    let (mut hash, mut size, mut buffer) = (Sha256::new(), 0, vec![0; 256 * 1024]);
+    let (mut hash, mut size, mut buffer) = (Context::new(&SHA256), 0, vec![0; 256 * 1024]);
     loop {
         let count = file.read(&mut buffer)?;
         if count == 0 {
-            return Ok((size, hex(&hash.finalize())));
+            return Ok((size, hex(hash.finish().as_ref())));
         }
         hash.update(&buffer[..count]);
         size += count as u64;
@@ -214,6 +213,10 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    fn sha256(bytes: &[u8]) -> String {
+        hex(ring::digest::digest(&SHA256, bytes).as_ref())
+    }
+
     fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(dir)
             .expect("directory")
@@ -231,7 +234,10 @@ mod tests {
         part.write(b"hello ").await.expect("write");
         part.write(b"world").await.expect("write");
         assert_eq!(names(&into), ["a.db.part"]);
-        let (path, meta) = part.finish(|size, sha| format!("{size} {}", &sha[..8])).await.expect("finish");
+        let (path, meta) = part
+            .finish(sha256(b"hello world"), |size, sha| format!("{size} {}", &sha[..8]))
+            .await
+            .expect("finish");
         assert_eq!(names(&into), ["a.db", "a.db.json"]);
         assert_eq!(meta, "11 b94d27b9");
         assert_eq!(std::fs::read(&path).expect("read"), b"hello world");
@@ -269,7 +275,7 @@ mod tests {
         part.write(b"truth").await.expect("write");
         part.file.flush().await.expect("flush");
         std::fs::write(dir.path().join("a.db.part"), "trash").expect("write");
-        let error = part.finish(|size, _| size).await.expect_err("changed");
+        let error = part.finish(sha256(b"truth"), |size, _| size).await.expect_err("changed");
         assert!(error.to_string().contains("other bytes"), "{error}");
         assert!(names(dir.path()).is_empty());
     }
