@@ -1,0 +1,155 @@
+//! Rounds of questions: every member asked at once, each answer with its own deadline.
+
+use super::view::{Answer, Reply};
+use super::{Etcd, Slot};
+use crate::backend::clock;
+use crate::backend::error::Error;
+use crate::domain::etcd::{EtcdNews, EtcdView, MemberStatus};
+use crate::domain::feed::Liveness;
+use crate::domain::report::FailureKind;
+use crate::domain::text::clean;
+use crate::proto::{MemberListRequest, StatusRequest, StatusResponse};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// How long one answer may take.
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+
+impl Etcd {
+    /// One round: `Status` and the member list of every member, at once, each with a deadline of 2 s. None of the
+    /// questions needs a quorum or leaves an entry in the log (alarms are read from `Status`, not asked for).
+    ///
+    /// A member that does not answer is in the view as silent, with its last status. An error only when no member
+    /// answers and none ever did, or when there is no way to etcd.
+    pub async fn look(&self) -> Result<EtcdView, Error> {
+        let route = self.route()?;
+        let slots = self.slots();
+        if slots.is_empty() {
+            let why = "no control-plane node is known yet";
+            return Err(Error::new(FailureKind::NotFound, "find etcd members", "", why)
+                .hint("name the members in etcd.endpoints if they are not on control-plane nodes"));
+        }
+        let replies = futures::future::join_all(slots.iter().map(|slot| self.question(slot))).await;
+        let places = slots.iter().map(|slot| (slot.node.clone(), slot.row.clone(), slot.address.clone()));
+        let replies = places
+            .zip(replies)
+            .map(|((node, row, address), answer)| Reply { node, row, address, answer })
+            .collect();
+        self.memory().assemble(replies, route.word(), clock::now())
+    }
+
+    async fn question(&self, slot: &Slot) -> Result<Answer, Error> {
+        let status = self.status(slot).await?;
+        let list = self
+            .ask(slot, "list the members of", DEADLINE, |link| async move {
+                let request = MemberListRequest { linearizable: false };
+                Ok(link.cluster().member_list(request).await?.into_inner())
+            })
+            .await;
+        // a learner does not serve the list
+        Ok(Answer { members: list.ok().map(|list| list.members), ..status })
+    }
+
+    /// What one member says of itself.
+    pub(super) async fn status(&self, slot: &Slot) -> Result<Answer, Error> {
+        let (response, latency) = self
+            .ask(slot, "read the status of", DEADLINE, |link| async move {
+                let begun = Instant::now();
+                let response = link.maintenance().status(StatusRequest {}).await?.into_inner();
+                Ok((response, begun.elapsed()))
+            })
+            .await?;
+        let Some(header) = &response.header else {
+            let why = "its answer has no header";
+            return Err(Error::new(FailureKind::Unexpected, "read the status of", &slot.label, why));
+        };
+        Ok(Answer {
+            cluster_id: header.cluster_id,
+            member_id: header.member_id,
+            learner: response.is_learner,
+            status: as_status(&response, latency),
+            members: None,
+        })
+    }
+}
+
+fn as_status(response: &StatusResponse, latency: Duration) -> MemberStatus {
+    let size = |bytes: i64| u64::try_from(bytes).unwrap_or(0);
+    let header = response.header.unwrap_or_default();
+    MemberStatus {
+        at: clock::now(),
+        latency,
+        version: clean(&response.version),
+        leader: response.leader,
+        term: response.raft_term.max(header.raft_term),
+        index: response.raft_index,
+        applied: response.raft_applied_index,
+        db_size: size(response.db_size),
+        db_in_use: size(response.db_size_in_use),
+        quota: Some(size(response.db_size_quota)).filter(|quota| *quota > 0),
+        revision: header.revision,
+        errors: response.errors.iter().map(|error| clean(error).trim().to_owned()).collect(),
+        downgrading: response.downgrade_info.as_ref().is_some_and(|info| info.enabled),
+    }
+}
+
+/// Looks again and again until cancelled: a view after each round that had one, and how alive the source is after each.
+pub fn observe_etcd(etcd: Etcd, every: Duration, cancel: CancellationToken) -> mpsc::Receiver<EtcdNews> {
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let watching = async {
+            let mut ticks = interval(every.max(Duration::from_millis(100)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut last = None;
+            loop {
+                ticks.tick().await;
+                let looked = etcd.look().await;
+                let liveness = liveness(&looked, &mut last);
+                if let Ok(view) = looked
+                    && sender.send(EtcdNews::View(view)).await.is_err()
+                {
+                    return;
+                }
+                if sender.send(EtcdNews::Liveness(liveness)).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = watching => {}
+            () = cancel.cancelled() => {}
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}
+
+fn liveness(looked: &Result<EtcdView, Error>, last: &mut Option<crate::domain::time::Stamp>) -> Liveness {
+    match looked {
+        Err(error) if error.kind == FailureKind::Local => Liveness::Absent(error.report().line()),
+        Err(error) if error.kind == FailureKind::NotFound && last.is_none() => Liveness::Connecting,
+        Err(error) => Liveness::Failing { last: *last, report: error.report() },
+        Ok(view) => {
+            let newest = view
+                .members
+                .iter()
+                .filter(|member| member.speaks())
+                .filter_map(|member| Some(member.status.as_ref()?.at))
+                .max();
+            if let Some(at) = newest {
+                *last = Some(at);
+                return Liveness::Live(at);
+            }
+            let silent = view.members.iter().find_map(|member| match &member.health {
+                crate::domain::etcd::MemberHealth::Silent(report) => Some(report.clone()),
+                _ => None,
+            });
+            let report = silent.unwrap_or_else(|| {
+                crate::domain::report::Report::new(FailureKind::Unreachable, "no etcd member answers")
+            });
+            Liveness::Failing { last: *last, report }
+        }
+    }
+}
