@@ -132,13 +132,12 @@ impl Etcd {
     ) -> Result<(Stream, Option<(Arc<ClientConfig>, String)>), Error> {
         let plain = slot.address.strip_prefix("http://");
         let address = plain.unwrap_or_else(|| slot.address.trim_start_matches("https://"));
-        let tls = match plain {
-            Some(_) => None,
-            None => {
-                let name = self.inner.options.server_name.clone();
-                let name = name.unwrap_or_else(|| split_address(address, 0).0);
-                Some((self.tls(route, slot).await?, name))
-            }
+        let tls = if plain.is_some() {
+            None
+        } else {
+            let name = self.inner.options.server_name.clone();
+            let name = name.unwrap_or_else(|| split_address(address, 0).0);
+            Some((self.tls(route, slot).await?, name))
         };
         let stream = match (route, &self.inner.hosts, &slot.row) {
             (Route::Direct, ..) => self.inner.dialer.dial(address).await.map_err(|error| {

@@ -18,7 +18,7 @@ const MOVE: Duration = Duration::from_secs(12);
 /// How long members are asked whether they see the new leader, and how often.
 const CONFIRM: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(100));
 /// A hash reads the whole keyspace.
-const HASH: Duration = Duration::from_secs(60);
+const HASH: Duration = Duration::from_mins(1);
 
 impl Etcd {
     /// Moves the leadership away from the member on a node, to the most caught-up healthy voter elsewhere, and waits until

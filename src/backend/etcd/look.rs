@@ -33,11 +33,11 @@ impl Etcd {
         }
         let replies = futures::future::join_all(slots.iter().map(|slot| self.question(slot))).await;
         let places = slots.iter().map(|slot| (slot.node.clone(), slot.row.clone(), slot.address.clone()));
-        let replies = places
+        let replies: Vec<Reply> = places
             .zip(replies)
             .map(|((node, row, address), answer)| Reply { node, row, address, answer })
             .collect();
-        self.memory().assemble(replies, route.word(), clock::now())
+        self.memory().assemble(&replies, route.word(), clock::now())
     }
 
     async fn question(&self, slot: &Slot) -> Result<Answer, Error> {

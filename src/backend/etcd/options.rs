@@ -35,7 +35,7 @@ pub struct EtcdOptions {
     pub key: Option<PathBuf>,
     /// The name that the members' certificates must bear, when it is not the address that is dialled.
     pub server_name: Option<String>,
-    /// Address (`host:port`, or `http://host:port` without TLS) by node; the default is the node's InternalIP:2379,
+    /// Address (`host:port`, or `http://host:port` without TLS) by node; the default is the node's `InternalIP` and port 2379,
     /// or 127.0.0.1:2379 on the node itself through SSH.
     pub endpoints: BTreeMap<NodeName, String>,
 }

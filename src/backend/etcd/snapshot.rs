@@ -90,15 +90,11 @@ async fn receive(
     let mut check = Check::default();
     let mut announced = None;
     while let Some(message) = patiently(slot, stream.message()).await? {
-        let total = match announced {
-            Some(total) => total,
-            None => {
-                let total = message.remaining_bytes.saturating_add(message.blob.len() as u64);
-                part.require_room(total.saturating_add(TRAILER as u64))?;
-                announced = Some(total);
-                total
-            }
-        };
+        let left = message.remaining_bytes.saturating_add(message.blob.len() as u64);
+        if announced.is_none() {
+            part.require_room(left.saturating_add(TRAILER as u64))?;
+        }
+        let total = *announced.get_or_insert(left);
         check.update(&message.blob);
         part.write(&message.blob).await?;
         progress(part.size().min(total), total);

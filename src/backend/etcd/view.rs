@@ -42,13 +42,13 @@ impl Memory {
     /// The view of a round. An error when no membership is known, now or from before.
     pub(super) fn assemble(
         &mut self,
-        replies: Vec<Reply>,
+        replies: &[Reply],
         access: &str,
         now: Stamp,
     ) -> Result<EtcdView, Error> {
-        let disagreement = self.settle(&replies);
+        let disagreement = self.settle(replies);
         if self.members.is_empty() {
-            return Err(nobody(&replies));
+            return Err(nobody(replies));
         }
         let answers: BTreeMap<u64, &Answer> = replies
             .iter()
@@ -60,14 +60,14 @@ impl Memory {
         let known: BTreeSet<u64> = self.members.iter().map(|member| member.id).collect();
         self.statuses.retain(|id, _| known.contains(id));
         self.nodes.retain(|id, _| known.contains(id));
-        self.match_silent(&replies);
+        self.match_silent(replies);
         let mut rows: Vec<MemberRow> = self
             .members
             .iter()
             .map(|member| {
                 let answer = answers.get(&member.id).copied();
                 let node = self.nodes.get(&member.id).cloned();
-                let health = health(member, answer, node.as_ref(), &replies);
+                let health = health(member, answer, node.as_ref(), replies);
                 MemberRow {
                     id: member.id,
                     name: clean(&member.name),

@@ -79,7 +79,7 @@ fn down() -> Result<Answer, Error> {
 }
 
 fn view(memory: &mut Memory, replies: Vec<Reply>) -> EtcdView {
-    memory.assemble(replies, "direct", Stamp(5)).expect("view")
+    memory.assemble(&replies, "direct", Stamp(5)).expect("view")
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn no_leader_is_unhealthy() {
 #[test]
 fn nobody_ever_answered_is_an_error_with_every_reason() {
     let error = Memory::default()
-        .assemble(vec![reply(1, down()), reply(2, down())], "ssh", Stamp(0))
+        .assemble(&[reply(1, down()), reply(2, down())], "ssh", Stamp(0))
         .expect_err("nobody");
     assert_eq!((error.kind, error.causes.len()), (FailureKind::Timeout, 2));
 }

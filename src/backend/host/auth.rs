@@ -61,10 +61,10 @@ pub(super) async fn log_in(
     {
         return Ok(());
     }
-    Err(refused(login.notes, options, target))
+    Err(refused(&login.notes, options, target))
 }
 
-fn refused(notes: Vec<String>, options: &SshOptions, target: &str) -> Error {
+fn refused(notes: &[String], options: &SshOptions, target: &str) -> Error {
     let message = if notes.is_empty() {
         format!("there is no key to log in as {}", options.user)
     } else {

@@ -41,7 +41,7 @@ pub struct SshOptions {
     pub agent: bool,
     /// The agent's socket; `None` = `$SSH_AUTH_SOCK`.
     pub agent_socket: Option<PathBuf>,
-    /// Address (`host` or `host:port`) by node; the default is the node's InternalIP.
+    /// Address (`host` or `host:port`) by node; the default is the node's `InternalIP`.
     pub addresses: BTreeMap<NodeName, String>,
 }
 
