@@ -82,3 +82,8 @@ fn advance(model: &mut Model, at: Stamp) {
 fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
     model.flash = Some(Flash { level, text: text.into(), at: model.now });
 }
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
