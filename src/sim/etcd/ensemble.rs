@@ -111,7 +111,6 @@ impl Ensemble {
         self.update(|state| {
             let Some(index) = state.position(node) else { return };
             let member = &mut state.members[index];
-            let was_stopped = member.faults.stopped;
             change(&mut member.faults);
             let (id, faults) = (member.id, member.faults.clone());
             for (is_raised, alarm) in
@@ -124,9 +123,7 @@ impl Ensemble {
                     state.alarms.remove(&alarm);
                 }
             }
-            if faults.stopped != was_stopped {
-                state.set_up(index, !faults.stopped, self.pace().of(CATCH_UP));
-            }
+            self.start_or_stop(state, index);
         });
     }
 
@@ -185,25 +182,33 @@ impl Ensemble {
     async fn follow(self, index: usize, mut power: watch::Receiver<Power>) {
         loop {
             let now = power.borrow_and_update().clone();
-            let is_up = self.member(index).is_some_and(|member| member.up);
-            if now.is_serving() && !is_up {
+            let was_powered = self.member(index).is_some_and(|member| member.powered);
+            if now.is_serving() && !was_powered {
                 let start = tokio::time::sleep(self.pace().of(START));
                 tokio::select! {
                     () = start => self.update(|state| {
-                        let faults = &state.members[index].faults;
-                        if !faults.stopped && !faults.unstarted {
-                            state.set_up(index, true, self.pace().of(CATCH_UP));
-                        }
+                        state.members[index].powered = true;
+                        self.start_or_stop(state, index);
                     }),
                     _ = power.changed() => continue,
                 }
-            } else if !now.is_serving() && is_up {
-                self.update(|state| self.stop_member(state, index, now.on));
+            } else if !now.is_serving() && was_powered {
+                self.update(|state| {
+                    state.members[index].powered = false;
+                    self.stop_member(state, index, now.on);
+                });
             }
             if power.changed().await.is_err() {
                 return;
             }
         }
+    }
+
+    /// The process runs when its machine does and nothing else keeps it from running.
+    fn start_or_stop(&self, state: &mut State, index: usize) {
+        let member = &state.members[index];
+        let runs = member.powered && !member.faults.stopped && !member.faults.unstarted;
+        state.set_up(index, runs, self.pace().of(CATCH_UP));
     }
 
     /// A member that is told to stop hands leadership over first, as etcd does on SIGTERM.

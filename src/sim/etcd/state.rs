@@ -39,6 +39,8 @@ pub struct MemberState {
     pub node: String,
     /// Internal IP address.
     pub address: String,
+    /// Its machine has been up long enough for it to run.
+    pub powered: bool,
     /// The process runs.
     pub up: bool,
     /// What is wrong with it.
@@ -86,6 +88,7 @@ impl State {
             id: id(&format!("member/{cluster_id}/{}", machine.name())),
             node: machine.name().to_owned(),
             address: machine.address().to_owned(),
+            powered: machine.is_on(),
             up: machine.is_on() && !faults.stopped && !faults.unstarted,
             faults: faults.clone(),
             db_size: (spec.size_kib * 1024).next_multiple_of(4096).max(4 * 4096),

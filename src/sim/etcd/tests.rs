@@ -261,3 +261,17 @@ async fn a_hung_member_never_answers_and_does_not_count() {
     assert!(answer.is_err());
     assert_eq!(bench.ensemble.leader().as_deref(), Some("cp-2"), "the others go on");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_member_runs_again_only_when_its_machine_does() {
+    let bench = Bench::healthy();
+    bench.ensemble.change_faults("cp-3", |faults| faults.stopped = true);
+    assert!(!bench.ensemble.is_up("cp-3"));
+    bench.machines[2].power_off();
+    sleep(Duration::from_millis(1)).await;
+    bench.ensemble.change_faults("cp-3", |faults| faults.stopped = false);
+    assert!(!bench.ensemble.is_up("cp-3"), "the machine is off");
+    bench.machines[2].power_on();
+    sleep(Duration::from_secs(7)).await;
+    assert!(bench.ensemble.is_up("cp-3"));
+}
