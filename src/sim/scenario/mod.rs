@@ -15,6 +15,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::etcd::EtcdSpec;
 use super::machine::MachineSpec;
 pub use build::populate;
 pub use event::{Action, Event};
@@ -71,6 +72,8 @@ pub struct Scenario {
     pub size: Size,
     /// Versions and names.
     pub cluster: ClusterSpec,
+    /// The etcd cluster.
+    pub etcd: EtcdSpec,
     /// How long things take at speed 1.
     pub timings: Timings,
     /// Nodes that differ from the rest, or further ones.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Scenario;
+use crate::sim::etcd::MemberFaults;
+use crate::sim::host::HostFaults;
 use crate::sim::machine::{MachineSpec, RebootOutcome};
 
 /// A node and the machine under it. As `[[node]]` it refines the generated node of that name or adds one.
@@ -33,6 +35,10 @@ pub struct NodeSpec {
     pub version: Option<String>,
     /// Kernel release, when it differs from the cluster's.
     pub kernel: Option<String>,
+    /// What is wrong with its etcd member.
+    pub etcd: MemberFaults,
+    /// What differs on its host.
+    pub host: HostFaults,
     /// What a reboot leads to: `normal`, `keeps-boot-id`, `never-returns`, `ignored`.
     pub reboot: Reboot,
 }

@@ -1,0 +1,302 @@
+//! A whole simulated cluster: objects, controllers, machines, etcd, API servers and hosts, tied together.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use axum::Router;
+use tokio::io::DuplexStream;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::api::faults::Connection;
+use super::api::{Api, Endpoint, Faults, Options};
+use super::apiserver::{ApiDoor, ApiProcess};
+use super::credentials::Credentials;
+use super::error::Error;
+use super::etcd::{Door, Ensemble, MemberFaults};
+use super::host::{Facts, Files, Host, HostParts};
+use super::machine::Machine;
+use super::pace::Pace;
+use super::pki::ControlPlanePki;
+use super::scenario::{self, NodeSpec, Scenario};
+use super::store::Store;
+use super::tls::{Clients, server_config};
+use super::wire::{self, Dial, refused};
+use super::world::{self, World};
+
+/// Port of the API servers.
+pub const API_PORT: u16 = 6443;
+/// Port of etcd members.
+pub const ETCD_PORT: u16 = 2379;
+/// Port of SSH servers.
+pub const SSH_PORT: u16 = 22;
+/// Further names of the API, as kubeadm puts them into its certificate.
+const API_NAMES: &[&str] = &[
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "api.pitstop-sim.internal",
+    "10.96.0.1",
+];
+
+/// A running simulated cluster. Dropping it ends everything that belongs to it.
+pub struct Cluster {
+    scenario: Scenario,
+    pace: Pace,
+    store: Store,
+    machines: Vec<Machine>,
+    ensemble: Ensemble,
+    processes: Vec<ApiProcess>,
+    api: Api,
+    world: World,
+    fresh: Credentials,
+    credentials: OnceLock<Credentials>,
+    control_planes: Mutex<BTreeMap<String, ControlPlane>>,
+    hosts: Mutex<BTreeMap<String, Host>>,
+    stop: CancellationToken,
+    _end: DropGuard,
+}
+
+/// What only a control plane has.
+#[derive(Clone)]
+pub(super) struct ControlPlane {
+    pki: ControlPlanePki,
+    pub(super) api: ApiDoor,
+    pub(super) etcd: Door,
+}
+
+impl Cluster {
+    /// Builds the cluster of `scenario` and lets it live at `pace`, on the current tokio runtime.
+    pub fn start(scenario: Scenario, pace: Pace) -> Result<Self, Error> {
+        let stop = CancellationToken::new();
+        let specs = scenario.node_specs();
+        let machines: Vec<Machine> =
+            specs.iter().map(|spec| Machine::new(spec.machine(), pace, stop.clone())).collect();
+        let members: Vec<(Machine, MemberFaults)> = std::iter::zip(&machines, &specs)
+            .filter(|(machine, _)| machine.is_control_plane())
+            .map(|(machine, spec)| (machine.clone(), spec.etcd.clone()))
+            .collect();
+        let ensemble = Ensemble::start(scenario.etcd.clone(), &scenario.cluster.etcd, &members, pace, &stop);
+        let processes: Vec<ApiProcess> =
+            members.iter().map(|(machine, _)| ApiProcess::start(machine, &ensemble, pace, &stop)).collect();
+        let store = Store::new();
+        scenario::populate(&store, &scenario, &machines);
+        let faults = Faults::new();
+        let options = Options {
+            version: scenario.cluster.version.clone(),
+            quorum: Some(ensemble.serving()),
+            etcd_timeout: pace.of(Options::default().etcd_timeout),
+            ..Options::default()
+        };
+        let api = Api::new(store.clone(), faults.clone(), options);
+        let world =
+            world::start(store.clone(), machines.clone(), &scenario, pace, ensemble.serving(), stop.clone());
+        let bridge = follow_connection(faults, world.api_down(), processes.clone());
+        let token = stop.clone();
+        tokio::spawn(async move {
+            token.run_until_cancelled(bridge).await;
+        });
+        Ok(Self {
+            scenario,
+            pace,
+            store,
+            machines,
+            ensemble,
+            processes,
+            api,
+            world,
+            fresh: Credentials::generate()?,
+            credentials: OnceLock::new(),
+            control_planes: Mutex::default(),
+            hosts: Mutex::default(),
+            _end: stop.clone().drop_guard(),
+            stop,
+        })
+    }
+
+    /// What it was made from.
+    pub fn scenario(&self) -> &Scenario {
+        &self.scenario
+    }
+
+    /// The objects.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The computer under a node.
+    pub fn machine(&self, name: &str) -> Option<&Machine> {
+        self.machines.iter().find(|machine| machine.name() == name)
+    }
+
+    /// All computers.
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+
+    /// The etcd cluster.
+    pub fn ensemble(&self) -> &Ensemble {
+        &self.ensemble
+    }
+
+    /// The controllers, to let things happen.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// Scripted trouble of the API.
+    pub fn faults(&self) -> &Faults {
+        self.api.faults()
+    }
+
+    /// The speed.
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    /// The Kubernetes API in memory; it always answers. See [`Self::endpoint`] for one that can be down.
+    pub fn router(&self) -> Router {
+        self.api.router()
+    }
+
+    /// The Kubernetes API in memory as a client meets it: calls fail while no control plane answers.
+    pub fn endpoint(&self) -> Endpoint {
+        self.api.endpoint()
+    }
+
+    /// Keys and certificates.
+    pub fn credentials(&self) -> &Credentials {
+        self.credentials.get_or_init(|| self.fresh.clone())
+    }
+
+    /// Uses keys of an earlier run; false when others are in use already.
+    pub fn adopt(&self, credentials: Credentials) -> bool {
+        self.credentials.set(credentials).is_ok()
+    }
+
+    /// The token that ends with the cluster.
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Connects to `ADDRESS:PORT` of a machine, by its internal IP or its name: 22 SSH, 2379 etcd (TLS), 6443 API
+    /// (TLS). Fails as a network would: refused where nothing listens or the machine is off.
+    #[expect(clippy::unused_async, reason = "callers treat it as a connection attempt")]
+    pub async fn dial(&self, address: &str) -> io::Result<DuplexStream> {
+        let (name, port) =
+            address.rsplit_once(':').ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let port: u16 = port.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let is_asked = |machine: &&Machine| machine.name() == name || machine.address() == name;
+        let machine = self
+            .machines
+            .iter()
+            .find(is_asked)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no such host: {name}")))?;
+        let (near, far) = wire::pair();
+        match port {
+            SSH_PORT => self.host(machine.name()).map_err(io::Error::other)?.accept(far)?,
+            ETCD_PORT if machine.is_control_plane() => self.plane(machine)?.etcd.accept(far)?,
+            API_PORT if machine.is_control_plane() => self.plane(machine)?.api.accept(far)?,
+            _ => return Err(refused()),
+        }
+        Ok(near)
+    }
+
+    fn plane(&self, machine: &Machine) -> io::Result<ControlPlane> {
+        self.control_plane(machine).map_err(io::Error::other)
+    }
+
+    /// The services of a control plane, made when first asked for.
+    pub(super) fn control_plane(&self, machine: &Machine) -> Result<ControlPlane, Error> {
+        let mut known = self.control_planes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plane) = known.get(machine.name()) {
+            return Ok(plane.clone());
+        }
+        let plane = self.new_control_plane(machine)?;
+        known.insert(machine.name().to_owned(), plane.clone());
+        Ok(plane)
+    }
+
+    fn new_control_plane(&self, machine: &Machine) -> Result<ControlPlane, Error> {
+        let no_member = || Error::Unknown(machine.name().to_owned());
+        let credentials = self.credentials();
+        let names: Vec<String> = API_NAMES.iter().map(|name| (*name).to_owned()).collect();
+        let pki = ControlPlanePki::issue(credentials, machine.name(), machine.address(), &names)?;
+        let tls = server_config(&pki.etcd_server, credentials.etcd_ca(), Clients::Required, &[b"h2"])?;
+        let etcd = Door::new(&self.ensemble, machine.name(), tls, self.stop.clone()).ok_or_else(no_member)?;
+        let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
+        let tls = server_config(&pki.apiserver, credentials.api_ca(), Clients::Optional, alpn)?;
+        let process = self.processes.iter().find(|process| process.node() == machine.name());
+        let process = process.ok_or_else(no_member)?.clone();
+        let api = ApiDoor::new(process, self.router(), self.faults().clone(), tls, self.stop.clone());
+        Ok(ControlPlane { pki, api, etcd })
+    }
+
+    /// The host of a node, made when first asked for.
+    pub fn host(&self, name: &str) -> Result<Host, Error> {
+        let machine = self.machine(name).ok_or_else(|| Error::Unknown(name.to_owned()))?;
+        if let Some(host) = self.hosts.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(host.clone());
+        }
+        let host = self.new_host(machine)?;
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(hosts.entry(name.to_owned()).or_insert(host).clone())
+    }
+
+    fn new_host(&self, machine: &Machine) -> Result<Host, Error> {
+        let specs = self.scenario.node_specs();
+        let spec = specs.into_iter().find(|spec| spec.name == machine.name()).unwrap_or_default();
+        let (cluster, credentials) = (&self.scenario.cluster, self.credentials());
+        let NodeSpec { kernel, host: faults, .. } = spec;
+        let facts =
+            Facts { kernel: kernel.unwrap_or_else(|| cluster.kernel.clone()), os: cluster.os.clone() };
+        let (files, ports) = if machine.is_control_plane() {
+            let plane = self.control_plane(machine)?;
+            let files =
+                Files::of_control_plane(credentials, &plane.pki, machine, &cluster.etcd, &cluster.version)?;
+            (files, local_ports(plane))
+        } else {
+            (Files::of_worker(credentials, machine)?, BTreeMap::new())
+        };
+        let etcd = machine.is_control_plane().then(|| self.ensemble.clone());
+        let parts = HostParts { machine: machine.clone(), facts, faults, files, etcd, ports };
+        Host::new(parts, credentials, self.pace, self.stop.clone())
+    }
+}
+
+/// What listens on a control plane's loopback interface.
+fn local_ports(plane: ControlPlane) -> BTreeMap<u16, Dial> {
+    let api = plane.api;
+    let etcd = plane.etcd;
+    let to_etcd: Dial = Arc::new(move || {
+        let (near, far) = wire::pair();
+        etcd.accept(far).map(|()| near)
+    });
+    let to_api: Dial = Arc::new(move || {
+        let (near, far) = wire::pair();
+        api.accept(far).map(|()| near)
+    });
+    BTreeMap::from([(ETCD_PORT, to_etcd), (API_PORT, to_api)])
+}
+
+/// Lets connections in memory fail while the scenario says so or no API server runs.
+async fn follow_connection(faults: Faults, mut api_down: watch::Receiver<bool>, processes: Vec<ApiProcess>) {
+    let mut servers: Vec<_> = processes.iter().map(ApiProcess::watch).collect();
+    let mut was_down = false;
+    loop {
+        // Every server is looked at, so that no change already seen wakes this task again.
+        let up = servers.iter_mut().map(|up| *up.borrow_and_update()).filter(|up| *up).count();
+        let is_down = *api_down.borrow_and_update() || up == 0;
+        if is_down != was_down {
+            faults.set_connection(if is_down { Connection::Down } else { Connection::Open });
+            was_down = is_down;
+        }
+        let changes = servers.iter_mut().map(|up| Box::pin(up.changed()));
+        tokio::select! {
+            changed = api_down.changed() => if changed.is_err() { return },
+            _ = futures::future::select_all(changes) => {}
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The parts together: what a machine takes with it, connections in memory, the loopback service and its files.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use russh::client;
+use russh::keys::PrivateKeyWithHashAlg;
+use tokio::time::sleep;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
+
+use super::host::Sudo;
+use super::{Cluster, Pace, Scenario, serve};
+use crate::proto::StatusRequest;
+use crate::proto::maintenance_client::MaintenanceClient;
+
+fn cluster(scenario: &str) -> Arc<Cluster> {
+    Arc::new(Cluster::start(Scenario::parse(scenario).unwrap(), Pace::default()).unwrap())
+}
+
+fn etcd_tls(cluster: &Cluster) -> ClientTlsConfig {
+    let credentials = cluster.credentials();
+    ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(credentials.etcd_ca()))
+        .identity(Identity::from_pem(&credentials.etcd_client.cert, &credentials.etcd_client.key))
+        .domain_name("127.0.0.1")
+}
+
+struct KnownHost(russh::keys::PublicKey);
+
+impl client::Handler for KnownHost {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        key: &russh::keys::PublicKeyOrCertificate,
+    ) -> Result<bool, Self::Error> {
+        let russh::keys::PublicKeyOrCertificate::PublicKey { key, .. } = key else { return Ok(false) };
+        Ok(key.key_data() == self.0.key_data())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn etcd_is_reached_through_a_host() {
+    let cluster = cluster("");
+    let stream = cluster.dial("10.0.0.12:22").await.unwrap();
+    let key = cluster.credentials().host_key("cp-2").unwrap().public_key().clone();
+    let mut session = client::connect_stream(Arc::default(), stream, KnownHost(key)).await.unwrap();
+    let operator = PrivateKeyWithHashAlg::new(Arc::new(cluster.credentials().operator_key().unwrap()), None);
+    assert!(session.authenticate_publickey("ops", operator).await.unwrap().success());
+    let session = Arc::new(session);
+    let endpoint = Endpoint::from_static("https://etcd.invalid:2379").tls_config(etcd_tls(&cluster)).unwrap();
+    let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+        let session = Arc::clone(&session);
+        async move {
+            let channel = session.channel_open_direct_tcpip("127.0.0.1", 2379, "127.0.0.1", 0).await?;
+            Ok::<_, russh::Error>(TokioIo::new(channel.into_stream()))
+        }
+    }));
+    let status = MaintenanceClient::new(channel).status(StatusRequest {}).await.unwrap().into_inner();
+    assert_eq!(Some(status.header.unwrap().member_id), cluster.ensemble().member_id("cp-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_takes_its_services_with_it_and_brings_them_back_in_order() {
+    let cluster = cluster("");
+    for port in ["22", "2379", "6443"] {
+        assert!(cluster.dial(&format!("cp-1:{port}")).await.is_ok());
+    }
+    assert!(cluster.dial("worker-1:2379").await.is_err(), "nothing listens there");
+    cluster.machine("cp-1").unwrap().reboot();
+    sleep(Duration::from_secs(7)).await;
+    for port in ["22", "2379", "6443"] {
+        assert!(cluster.dial(&format!("10.0.0.11:{port}")).await.is_err());
+        assert!(cluster.dial(&format!("cp-2:{port}")).await.is_ok());
+    }
+    let mut order = Vec::new();
+    for port in ["22", "2379", "6443"] {
+        let since = tokio::time::Instant::now();
+        while cluster.dial(&format!("cp-1:{port}")).await.is_err() {
+            sleep(Duration::from_millis(100)).await;
+            assert!(since.elapsed() < Duration::from_secs(60), "{port} does not come back");
+        }
+        order.push(since.elapsed().as_secs());
+    }
+    assert!(order[0] >= 15 && order[1] >= 5 && order[2] >= 2, "SSH, then etcd, then the API: {order:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_from_the_start_comes_from_the_scenario() {
+    let text = r#"
+        [etcd]
+        leader = "cp-2"
+        size_kib = 400
+        [[node]]
+        name = "cp-3"
+        etcd = { learner = true }
+        host = { sudo = "reboot-only", kexec_loaded = true }
+    "#;
+    let cluster = cluster(text);
+    assert_eq!(cluster.ensemble().leader().as_deref(), Some("cp-2"));
+    let host = cluster.host("cp-3").unwrap();
+    assert_eq!(host.faults().sudo, Sudo::RebootOnly);
+    assert_eq!(host.run("cat /sys/kernel/kexec_loaded").await.stdout, b"1\n");
+    assert!(Scenario::parse("[[node]]\nname = \"cp-1\"\nhost = { sudoo = \"all\" }").is_err());
+}
+
+#[tokio::test]
+async fn serves_kubernetes_on_loopback_and_remembers_keys_and_ports() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = cluster("");
+    let served = serve(&first, dir.path()).await.unwrap();
+    let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&served.kubeconfig), mode(&served.identity)), (0o600, 0o600));
+    let kubeconfig = kube::config::Kubeconfig::read_from(&served.kubeconfig).unwrap();
+    let config =
+        kube::Config::from_custom_kubeconfig(kubeconfig, &kube::config::KubeConfigOptions::default())
+            .await
+            .unwrap();
+    let client = kube::Client::try_from(config.clone()).unwrap();
+    assert_eq!(client.apiserver_version().await.unwrap().git_version, first.scenario().cluster.version);
+    let port = served.api.port();
+    served.end().await;
+    drop(first);
+    let second = cluster("");
+    let served = serve(&second, dir.path()).await.unwrap();
+    assert_eq!(served.api.port(), port);
+    let client = kube::Client::try_from(config).unwrap();
+    assert!(client.apiserver_version().await.is_ok(), "a client of the first run finds the second");
+    for machine in ["cp-1", "cp-2", "cp-3"] {
+        second.machine(machine).unwrap().power_off();
+    }
+    tokio::task::yield_now().await;
+    let gone = tokio::time::timeout(Duration::from_secs(5), async {
+        while client.apiserver_version().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(gone.await.is_ok(), "no API server is left");
+}
