@@ -1,28 +1,50 @@
 //! The Kubernetes API as pitstop uses it: rows out, a few guarded changes in.
 //!
 //! [`Cluster`] is a cheap handle on one cluster. Reading needs nothing but the handle; every change takes a
-//! [`Permit`](crate::domain::guard::Permit) and checks it. No request that changes something is repeated behind
-//! the caller's back.
+//! [`Permit`](crate::domain::guard::Permit) and checks it. No request that changes something is repeated behind the
+//! caller's back, except a patch that the server refused because something else about the object had changed (409) and
+//! that is still right after looking again.
 //!
-//! Not there yet: the bodies of most calls. What is missing answers with an error that says so.
+//! The files: `connect` (kubeconfig), `endpoints` (which API server), `request` and `fault` (one request, its failure in
+//! words), `rows` (objects to rows), `watch` and `observe` (changes), `cordon`, `evict` and `refusal`, `lease`, `access`.
 
+mod access;
+mod backoff;
+mod connect;
+mod cordon;
+mod endpoints;
+mod events;
+mod evict;
+mod fault;
+mod lease;
+mod observe;
+mod probe;
 pub mod refusal;
+mod request;
+mod rows;
+mod watch;
+
+pub use observe::observe;
+pub use refusal::Refusal;
 
 use crate::backend::error::Error;
 use crate::domain::budget::BudgetRow;
-use crate::domain::feed::{Delta, Observation};
-use crate::domain::guard::Permit;
-use crate::domain::ids::{Generation, NodeName, PodKey, RunId};
+use crate::domain::feed::Delta;
+use crate::domain::ids::{NodeName, RunId};
 use crate::domain::lock::LeaseRow;
-use crate::domain::node::{CordonNote, NodeRow};
+use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::FailureKind;
+use endpoints::{Route, Routes};
+use fault::Who;
 use futures::stream::BoxStream;
+use request::{Ask, path};
+use rows::{BudgetWire, NodeWire, PodWire, Wire as _};
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use watch::Scope;
 
 /// How the cluster is found and who we are there, as kubectl's flags of the same names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,10 +75,14 @@ pub type Feed<R> = BoxStream<'static, Result<Delta<R>, Error>>;
 #[derive(Clone)]
 pub struct Cluster {
     inner: Arc<Inner>,
+    maintenance_namespace: Arc<str>,
 }
 
 struct Inner {
     context: String,
+    routes: Routes,
+    who: Who,
+    request_timeout: Option<Duration>,
 }
 
 /// How an accepted eviction or deletion ended.
@@ -107,25 +133,23 @@ pub enum LeaseRefused {
     Failed(Error),
 }
 
-fn unbuilt(op: &'static str) -> Error {
-    Error::new(FailureKind::Local, op, "", "this part of pitstop is not built yet")
-}
-
-#[expect(clippy::unused_async, reason = "bodies follow")]
 impl Cluster {
-    /// Reads the kubeconfig as kubectl does and prepares a client. Asks nothing of the network (an exec plugin may).
-    ///
-    /// # Errors
-    /// Local ones only: a file or context that is missing or cannot be read, each with what to do about it.
-    pub async fn connect(options: &KubeOptions) -> Result<Self, Error> {
-        let _ = options;
-        Err(unbuilt("connect"))
-    }
-
     /// A handle over a given client (the simulated cluster's router).
     pub fn from_client(client: ::kube::Client, context: &str) -> Self {
-        drop(client);
-        Self { inner: Arc::new(Inner { context: context.to_owned() }) }
+        let who = Who { context: context.to_owned(), ..Who::default() };
+        Self::over(Route::given(client), who, &KubeOptions::default())
+    }
+
+    fn over(route: Route, who: Who, options: &KubeOptions) -> Self {
+        Self {
+            maintenance_namespace: options.maintenance_namespace.as_deref().unwrap_or("kube-system").into(),
+            inner: Arc::new(Inner {
+                context: who.context.clone(),
+                routes: Routes::new(route),
+                who,
+                request_timeout: options.request_timeout,
+            }),
+        }
     }
 
     /// The context's name.
@@ -133,174 +157,121 @@ impl Cluster {
         &self.inner.context
     }
 
+    /// The address in use, as `host:port`.
+    pub fn server(&self) -> String {
+        self.inner.routes.current().address().to_owned()
+    }
+
+    /// The same cluster with its maintenance lease in another namespace; the configuration may know it only after the
+    /// context is known.
+    #[must_use]
+    pub fn with_maintenance_namespace(mut self, namespace: &str) -> Self {
+        self.maintenance_namespace = namespace.into();
+        self
+    }
+
+    /// The namespace of the maintenance lease.
+    pub fn maintenance_namespace(&self) -> &str {
+        &self.maintenance_namespace
+    }
+
     /// The server's version: `v1.34.2`.
     pub async fn version(&self) -> Result<String, Error> {
-        Err(unbuilt("read the version"))
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Version {
+            git_version: String,
+        }
+        let version: Version = self.inner.fetch(&Ask::get("read the version", "", "/version".into())).await?;
+        Ok(crate::domain::text::clean(&version.git_version))
     }
 
     /// All nodes.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, Error> {
-        Err(unbuilt("list nodes"))
+        Ok(self.inner.list::<NodeWire>(&scope_of_nodes()).await?.0)
     }
 
     /// One node.
     pub async fn node(&self, name: &NodeName) -> Result<NodeRow, Error> {
-        let _ = name;
-        Err(unbuilt("read node"))
+        let ask = Ask::get("read node", name.as_str(), path(&["api", "v1", "nodes", name.as_str()]));
+        let wire: NodeWire = self.inner.fetch(&ask).await?;
+        wire.row()
+            .ok_or_else(|| Error::new(FailureKind::Unexpected, "read node", name.as_str(), "it is no node"))
     }
 
     /// All pods of all namespaces.
     pub async fn pods(&self) -> Result<Vec<PodRow>, Error> {
-        Err(unbuilt("list pods"))
+        Ok(self.inner.list::<PodWire>(&scope_of_pods()).await?.0)
     }
 
     /// The pods bound to a node.
     pub async fn pods_on(&self, node: &NodeName) -> Result<Vec<PodRow>, Error> {
-        let _ = node;
-        Err(unbuilt("list pods"))
+        Ok(self.inner.list::<PodWire>(&scope_of_pods().fields(format!("spec.nodeName={node}"))).await?.0)
     }
 
     /// All budgets.
     pub async fn budgets(&self) -> Result<Vec<BudgetRow>, Error> {
-        Err(unbuilt("list budgets"))
+        Ok(self.inner.list::<BudgetWire>(&scope_of_budgets()).await?.0)
     }
 
     /// Whether a DaemonSet of `apps/v1` exists.
     pub async fn daemonset_exists(&self, namespace: &str, name: &str) -> Result<bool, Error> {
-        let _ = (namespace, name);
-        Err(unbuilt("read DaemonSet"))
+        let to = path(&["apis", "apps", "v1", "namespaces", namespace, "daemonsets", name]);
+        match self.inner.ask(&Ask::get("read daemonset", format!("{namespace}/{name}"), to)).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == FailureKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
-    /// Volumes attached to a node (names of its VolumeAttachments, each with its volume).
+    /// Volumes attached to a node: the volume, or the VolumeAttachment's name where it names none.
     pub async fn attachments_on(&self, node: &NodeName) -> Result<Vec<String>, Error> {
-        let _ = node;
-        Err(unbuilt("list volume attachments"))
+        let scope = Scope::long(
+            "list volume attachments",
+            "watch volume attachments",
+            path(&["apis", "storage.k8s.io", "v1", "volumeattachments"]),
+        );
+        let (all, _) = self.inner.list::<rows::AttachmentWire>(&scope).await?;
+        Ok(all.into_iter().filter(|one| one.node == *node).map(|one| one.volume).collect())
     }
 
-    /// Makes a node unschedulable and notes who did it, in one patch that holds only for this very node (uid) and
-    /// only if nobody else changed `spec.unschedulable` meanwhile. Returns the node as it is after it.
-    pub async fn cordon(&self, node: &NodeRow, note: &CordonNote, permit: &Permit) -> Result<NodeRow, Error> {
-        let _ = (node, note, permit);
-        Err(unbuilt("cordon"))
-    }
-
-    /// Makes a node schedulable and removes our notes from it.
-    pub async fn uncordon(&self, node: &NodeRow, permit: &Permit) -> Result<NodeRow, Error> {
-        let _ = (node, permit);
-        Err(unbuilt("uncordon"))
-    }
-
-    /// Asks for the eviction of this very pod (uid). One request, no repetition; a refusal says why in
-    /// [`Error::refusal`].
-    pub async fn evict(
-        &self,
-        pod: &PodKey,
-        node: &NodeName,
-        grace: Option<i64>,
-        permit: &Permit,
-    ) -> Result<Eviction, Error> {
-        let _ = (pod, node, grace, permit);
-        Err(unbuilt("evict"))
-    }
-
-    /// Deletes this very pod (uid) past its budget (`--disable-eviction`).
-    pub async fn delete_pod(
-        &self,
-        pod: &PodKey,
-        node: &NodeName,
-        grace: Option<i64>,
-        permit: &Permit,
-    ) -> Result<Eviction, Error> {
-        let _ = (pod, node, grace, permit);
-        Err(unbuilt("delete pod"))
-    }
-
-    /// The pods bound to a node, as they change.
+    /// The pods bound to a node, as they change; a dead connection shows within 25 s.
     pub fn watch_node_pods(&self, node: &NodeName) -> Feed<PodRow> {
-        let _ = node;
-        Box::pin(futures::stream::once(async { Err(unbuilt("watch pods")) }))
+        let scope = scope_of_pods().brisk().fields(format!("spec.nodeName={node}"));
+        watch::feed::<PodWire>(&self.inner, scope, None)
     }
 
-    /// The budgets, as they change.
+    /// The budgets, as they change; a dead connection shows within 25 s.
     pub fn watch_budgets(&self) -> Feed<BudgetRow> {
-        Box::pin(futures::stream::once(async { Err(unbuilt("watch budgets")) }))
+        watch::feed::<BudgetWire>(&self.inner, scope_of_budgets().brisk(), None)
     }
 
-    /// One node, as it changes.
+    /// One node, as it changes; a dead connection shows within 25 s.
     pub fn watch_node(&self, node: &NodeName) -> Feed<NodeRow> {
-        let _ = node;
-        Box::pin(futures::stream::once(async { Err(unbuilt("watch node")) }))
-    }
-
-    /// Takes the maintenance lease when it is free, ours already (same run), or may be adopted.
-    pub async fn lease_take(&self, claim: &LeaseClaim, permit: &Permit) -> Result<LeaseHeld, LeaseRefused> {
-        let _ = (claim, permit);
-        Err(LeaseRefused::Failed(unbuilt("take the maintenance lease")))
-    }
-
-    /// Keeps the lease alive and notes the step. `Held` = somebody took it.
-    pub async fn lease_renew(
-        &self,
-        held: &mut LeaseHeld,
-        step: &str,
-        permit: &Permit,
-    ) -> Result<(), LeaseRefused> {
-        let _ = (held, step, permit);
-        Err(LeaseRefused::Failed(unbuilt("renew the maintenance lease")))
-    }
-
-    /// Gives the lease back; with a tombstone it stays, marked as left behind by a failed run.
-    pub async fn lease_release(
-        &self,
-        held: &LeaseHeld,
-        tombstone: Option<&str>,
-        permit: &Permit,
-    ) -> Result<(), LeaseRefused> {
-        let _ = (held, tombstone, permit);
-        Err(LeaseRefused::Failed(unbuilt("release the maintenance lease")))
-    }
-
-    /// Who holds the maintenance lease; `None` = nobody.
-    pub async fn lease_read(&self, namespace: &str) -> Result<Option<LeaseRow>, Error> {
-        let _ = namespace;
-        Err(unbuilt("read the maintenance lease"))
-    }
-
-    /// Asks the server whether we may; `Some(why)` = no, with the missing rule in words.
-    /// Empty `group` = the core group; empty `subresource` and `namespace` = none.
-    pub async fn may(
-        &self,
-        verb: &str,
-        group: &str,
-        resource: &str,
-        subresource: &str,
-        namespace: &str,
-    ) -> Result<Option<String>, Error> {
-        let _ = (verb, group, resource, subresource, namespace);
-        Err(unbuilt("ask for permission"))
-    }
-
-    /// `/readyz` of each API server by its own endpoint, with the time it took; only the one of the kubeconfig where the
-    /// others are not known.
-    pub async fn ready_endpoints(&self) -> Result<Vec<(String, Result<Duration, Error>)>, Error> {
-        Err(unbuilt("ask the API servers"))
+        let scope = scope_of_nodes().brisk().fields(format!("metadata.name={node}"));
+        watch::feed::<NodeWire>(&self.inner, scope, None)
     }
 
     /// The text of `/readyz?verbose` of the server in use, also when it is not ready.
     pub async fn raw_readyz(&self) -> Result<String, Error> {
-        Err(unbuilt("ask /readyz"))
+        let ask = Ask::get("ask readiness", "", "/readyz?verbose".into()).within(Duration::from_secs(10));
+        let (_, body) = self.inner.raw(&ask).await?;
+        Ok(String::from_utf8_lossy(&body)
+            .lines()
+            .map(crate::domain::text::clean)
+            .collect::<Vec<_>>()
+            .join("\n"))
     }
 }
 
-/// Watches nodes, pods, budgets, heartbeats, the maintenance lease and Events for ever and reports what changes.
-/// Ends when `cancel` is cancelled or the receiver is dropped.
-pub fn observe(
-    cluster: &Cluster,
-    generation: Generation,
-    cancel: CancellationToken,
-) -> mpsc::Receiver<Observation> {
-    let _ = (cluster, generation, cancel);
-    let (to, from) = mpsc::channel(1);
-    drop(to);
-    from
+fn scope_of_nodes() -> Scope {
+    Scope::long("list nodes", "watch nodes", "/api/v1/nodes".into())
+}
+
+fn scope_of_pods() -> Scope {
+    Scope::long("list pods", "watch pods", "/api/v1/pods".into())
+}
+
+fn scope_of_budgets() -> Scope {
+    Scope::long("list budgets", "watch budgets", "/apis/policy/v1/poddisruptionbudgets".into())
 }
