@@ -75,6 +75,24 @@ pub(super) fn complete(store: &Store, r: &Resource, object: &mut Value) -> Resul
     Ok(())
 }
 
+/// Leaves out what the server's types leave out when it is empty.
+pub(super) fn omit_empty(object: &mut Value) {
+    let is_empty = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
+    for (part, fields) in [
+        ("metadata", ["labels", "annotations", "finalizers", "ownerReferences"].as_slice()),
+        ("spec", ["taints", "unschedulable", "nodeSelector", "tolerations"].as_slice()),
+    ] {
+        if let Some(map) = object.get_mut(part).and_then(Value::as_object_mut) {
+            map.retain(|field, value| !fields.contains(&field.as_str()) || !is_empty(value));
+        }
+    }
+}
+
 /// Sets the fields of `defaults` that are absent below `field` (or at the root).
 fn fill(object: &mut Value, field: &str, defaults: &Value) {
     let map = if field.is_empty() {

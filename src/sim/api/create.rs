@@ -71,6 +71,7 @@ pub(super) fn make(
     }
     let dry_run = call.dry_run("CreateOptions")?;
     admission::complete(&api.store, r, &mut object)?;
+    admission::omit_empty(&mut object);
     api.faults.review(call)?;
     validation::check_new(r, &object)?;
     let mut tracked = if writer.operation == "Apply" {

@@ -43,7 +43,7 @@ impl Writer {
             && entry["subresource"].as_str().unwrap_or_default() == self.subresource
     }
 
-    fn entry(&self, r: &Resource, fields: Value) -> Value {
+    fn entry(&self, r: &Resource, fields: &Value) -> Value {
         let mut entry = json!({
             "manager": self.manager, "operation": self.operation, "apiVersion": r.api_version(), "time": self.time,
             "fieldsType": "FieldsV1", "fieldsV1": fields,
@@ -213,7 +213,7 @@ pub(super) fn track(r: &Resource, old: &Value, new: &mut Value, writer: &Writer)
         for entry in &mut entries {
             entry["fieldsV1"] = minus(&entry["fieldsV1"], &mine);
         }
-        entries.push(writer.entry(r, owned));
+        entries.push(writer.entry(r, &owned));
     }
     store(new, entries);
 }
@@ -250,7 +250,7 @@ pub(super) fn track_apply(
     }
     if !same || changed(old, new) != json!({}) {
         entries.retain(|entry| !writer.owns(entry));
-        entries.push(writer.entry(r, applied.clone()));
+        entries.push(writer.entry(r, applied));
     }
     store(new, entries);
 }

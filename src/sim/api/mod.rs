@@ -67,7 +67,7 @@ impl Default for Options {
             version: "v1.33.4".to_owned(),
             quorum: None,
             etcd_timeout: Duration::from_secs(7),
-            bookmark_every: Duration::from_secs(60),
+            bookmark_every: Duration::from_mins(1),
         }
     }
 }
@@ -133,7 +133,7 @@ async fn answer_request(State(api): State<Api>, request: Request) -> Response {
         _ => respond(&api, &call).await,
     };
     note(&api, &call, &result);
-    result.unwrap_or_else(|refusal| refusal.into_response())
+    result.unwrap_or_else(Refusal::into_response)
 }
 
 /// Why a request got no object.

@@ -16,7 +16,7 @@ use super::selector::Selection;
 use crate::sim::store::{FieldError, Object, Status, meta};
 
 /// How long a list can be continued, as etcd's compaction interval.
-const LASTS: Duration = Duration::from_secs(300);
+const LASTS: Duration = Duration::from_mins(5);
 /// How many unfinished lists are kept.
 const KEPT: usize = 64;
 
@@ -156,7 +156,7 @@ pub(super) fn page(api: &Api, call: &Call, target: &Target, selection: &Selectio
     let items = select(items, target, selection);
     // The watch cache, which answers for "0", knows no chunks.
     let limit = if call.param("resourceVersion") == Some("0") { 0 } else { limit };
-    Ok(cut(api, revision, Arc::new(items), 0, 0, limit, selection))
+    Ok(cut(api, revision, &Arc::new(items), 0, 0, limit, selection))
 }
 
 fn at_revision(api: &Api, call: &Call, target: &Target) -> Result<(u64, Vec<Object>), Status> {
@@ -190,7 +190,7 @@ fn key(object: &Object) -> (&str, &str) {
 fn cut(
     api: &Api,
     revision: u64,
-    items: Arc<Vec<Object>>,
+    items: &Arc<Vec<Object>>,
     id: u64,
     offset: usize,
     limit: usize,
@@ -220,11 +220,11 @@ fn resume(
         let (revision, items) = api.store.list_at(target.stored, target.namespace.as_deref());
         let (namespace, name) = token.start.split_once('/').unwrap_or_default();
         let items = items.into_iter().filter(|object| key(object) > (namespace, name)).collect();
-        return Ok(cut(api, revision, Arc::new(select(items, target, selection)), 0, 0, limit, selection));
+        return Ok(cut(api, revision, &Arc::new(select(items, target, selection)), 0, 0, limit, selection));
     }
     let kept = api.chunks.find(token.id).filter(|s| api.store.check_since(s.revision).is_ok());
     match kept {
-        Some(s) => Ok(cut(api, s.revision, s.items, s.id, token.offset, limit, selection)),
+        Some(s) => Ok(cut(api, s.revision, &s.items, s.id, token.offset, limit, selection)),
         None => Err(expired(token)),
     }
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::request::Call;
 use super::strategic;
+use crate::sim::store::resources::POD_DISRUPTION_BUDGETS;
 use crate::sim::store::{Resource, Status};
 
 /// A kind of patch.
@@ -51,7 +52,13 @@ pub(super) fn patched(kind: PatchKind, r: &Resource, current: &Value, body: &[u8
             }
             json_patch::merge(&mut next, &patch);
         }
-        PatchKind::Strategic => strategic::merge(&mut next, &patch).map_err(Status::bad_request)?,
+        PatchKind::Strategic => {
+            strategic::merge(&mut next, &patch).map_err(Status::bad_request)?;
+            // The only map with `patchStrategy: replace`.
+            if *r == POD_DISRUPTION_BUDGETS && patch["spec"]["selector"].is_object() {
+                next["spec"]["selector"] = strategic::plain(&patch["spec"]["selector"]);
+            }
+        }
     }
     if next.is_object() { Ok(next) } else { Err(Status::bad_request("the patched object is not an object")) }
 }

@@ -35,7 +35,7 @@ pub(super) fn object_answer(api: &Api, call: &Call, target: &Target, code: u16, 
                 target,
                 std::slice::from_ref(object),
                 &options,
-                json!({ "resourceVersion": revision }),
+                &json!({ "resourceVersion": revision }),
             );
             answer::json(code, &table)
         }
@@ -62,7 +62,7 @@ pub(super) fn list_answer(api: &Api, call: &Call, target: &Target, page: &Page) 
     if form == Form::Table {
         return answer::json(
             200,
-            &table::table(api, target, &page.items, &table::Options::of(call), metadata),
+            &table::table(api, target, &page.items, &table::Options::of(call), &metadata),
         );
     }
     let (kind, api_version) = answer::list_kind(target.served, form);

@@ -60,7 +60,7 @@ fn change(
         }
         let mut object = current.clone();
         object["spec"]["replicas"] = json!(wanted);
-        write::tracked(target.stored, current, object, &writer)
+        Ok(write::tracked(target.stored, current, object, &writer))
     })
 }
 

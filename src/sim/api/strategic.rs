@@ -107,7 +107,7 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, name: 
             Value::Array(inner) => {
                 let old = target.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
                 let order = patch.get(&format!("{ORDER}{key}")).and_then(Value::as_array);
-                let merged = merge_list(old, inner, name, key, order)?;
+                let merged = merge_list(&old, inner, name, key, order)?;
                 target.insert(key.clone(), Value::Array(merged));
             }
             other => {
@@ -131,7 +131,7 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, name: 
 }
 
 fn merge_list(
-    old: Vec<Value>,
+    old: &[Value],
     patch: &[Value],
     parent: &str,
     field: &str,
@@ -142,7 +142,7 @@ fn merge_list(
     if patch.iter().any(|element| replaces(&element)) {
         return Ok(patch.iter().filter(|element| !replaces(element)).map(plain).collect());
     }
-    let mut list = old.clone();
+    let mut list = old.to_vec();
     match kind {
         ListKind::Atomic => return Ok(patch.iter().map(plain).collect()),
         ListKind::Set => {
@@ -159,7 +159,7 @@ fn merge_list(
         }
     }
     Ok(match order {
-        Some(order) => ordered(list, &old, order, kind),
+        Some(order) => ordered(list, old, order, kind),
         None => list,
     })
 }
@@ -210,7 +210,7 @@ fn ordered(list: Vec<Value>, before: &[Value], order: &[Value], kind: ListKind) 
 }
 
 /// A value without directives and nulls.
-fn plain(value: &Value) -> Value {
+pub(super) fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) => map
             .iter()

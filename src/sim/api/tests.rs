@@ -1,6 +1,11 @@
 //! Tests of the API through its router, and the bench they share.
 
 mod evictions;
+mod kubectl;
+mod reads;
+mod rules;
+mod watches;
+mod writes;
 
 use axum::body::Body;
 use futures::StreamExt;
@@ -54,7 +59,7 @@ impl Bench {
     }
 
     /// A budget over `app=web` in namespace `a` with this status.
-    pub(super) fn budget(&self, name: &str, status: Value) {
+    pub(super) fn budget(&self, name: &str, status: &Value) {
         let budget = json!({
             "metadata": { "name": name, "namespace": "a" },
             "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "web" } } }, "status": status,

@@ -21,7 +21,7 @@ use super::{Api, events, table};
 use crate::sim::store::{Change, ChangeKind, FieldError, Object, Status, Subscription, meta};
 
 /// How long a watch lasts when the client does not say.
-const LONGEST: Duration = Duration::from_secs(1800);
+const LONGEST: Duration = Duration::from_mins(30);
 /// Annotation of the bookmark that ends the initial events (KEP-3157).
 const INITIAL_END: &str = "k8s.io/initial-events-end";
 
@@ -79,11 +79,7 @@ fn check_initial_events(call: &Call) -> Result<Option<bool>, Status> {
     }
     match how {
         Some("NotOlderThan") => Ok(Some(call.flag("sendInitialEvents"))),
-        None => forbidden(
-            "resourceVersionMatch",
-            "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-        ),
-        Some(_) => forbidden(
+        _ => forbidden(
             "resourceVersionMatch",
             "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
         ),
@@ -242,7 +238,7 @@ impl Feed {
             Form::Table => {
                 let metadata = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
                 let rows = std::slice::from_ref(object);
-                let table = table::table(&self.api, &self.target, rows, &self.table, metadata);
+                let table = table::table(&self.api, &self.target, rows, &self.table, &metadata);
                 // Only the first event of a watch has the column definitions.
                 self.table.without_columns = true;
                 line(kind, &table)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::fields::{self, Writer};
 use super::patch::{PatchKind, patched};
 use super::request::{Call, Target};
-use super::{Api, apply, create, events, read, typed, validation};
+use super::{Api, admission, apply, create, events, read, typed, validation};
 use crate::sim::store::{FieldError, Object, Resource, Status, meta};
 
 /// `update`: the body replaces the object.
@@ -33,7 +33,7 @@ pub(super) fn update(api: &Api, call: &Call, target: &Target) -> Result<Response
     let writer = Writer::of(call, target.subresource.as_deref(), api.store.now());
     let written = commit(api, target, dry_run, |current| {
         let next = settled(target, current, body)?;
-        tracked(r, current, next, &writer)
+        Ok(tracked(r, current, next, &writer))
     })?;
     Ok(read::object_answer(api, call, target, 200, &written))
 }
@@ -54,7 +54,7 @@ pub(super) fn patch(api: &Api, call: &Call, target: &Target) -> Result<Response,
         check_name(target, &next)?;
         typed::check(call, r, &next)?;
         let next = settled(target, current, next)?;
-        tracked(r, current, next, &writer)
+        Ok(tracked(r, current, next, &writer))
     })?;
     Ok(read::object_answer(api, call, target, 200, &written))
 }
@@ -104,9 +104,9 @@ fn server_side_apply(api: &Api, call: &Call, target: &Target, dry_run: bool) -> 
     let force = call.flag("force");
     let written = commit(api, target, dry_run, |current| {
         let next = apply::applied(r, current, &body, &writer, force)?;
-        let managed = next["metadata"]["managedFields"].clone();
+        let owners = next["metadata"]["managedFields"].clone();
         let mut next = settled(target, current, next)?;
-        meta::metadata_mut(&mut next).insert("managedFields".into(), managed);
+        meta::metadata_mut(&mut next).insert("managedFields".into(), owners);
         Ok(next)
     })?;
     Ok(read::object_answer(api, call, target, 200, &written))
@@ -132,14 +132,9 @@ pub(super) fn commit(
 }
 
 /// Notes the writer of what changed.
-pub(super) fn tracked(
-    r: &Resource,
-    current: &Value,
-    mut next: Value,
-    writer: &Writer,
-) -> Result<Value, Status> {
+pub(super) fn tracked(r: &Resource, current: &Value, mut next: Value, writer: &Writer) -> Value {
     fields::track(r, current, &mut next, writer);
-    Ok(next)
+    next
 }
 
 /// 400 when the body's name or namespace is not the URL's.
@@ -184,6 +179,7 @@ pub(super) fn settled(target: &Target, current: &Value, wanted: Value) -> Result
         }
         next
     };
+    admission::omit_empty(&mut next);
     let metadata = meta::metadata_mut(&mut next);
     for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         match current["metadata"].get(field) {

@@ -12,7 +12,7 @@ use crate::sim::store::resources::{
 use crate::sim::store::{Resource, meta};
 
 pub(super) fn layout(r: &Resource) -> Option<Layout> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match r {
+    let (columns, cells): (&'static [Column], super::Cells) = match r {
         r if *r == DEPLOYMENTS => (DEPLOYMENT, deployment),
         r if *r == REPLICA_SETS => (REPLICA_SET, replica_set),
         r if *r == STATEFUL_SETS => (STATEFUL_SET, stateful_set),

@@ -10,7 +10,7 @@ use crate::sim::store::resources::{
 use crate::sim::store::{Resource, clock, meta};
 
 pub(super) fn layout(r: &Resource) -> Option<Layout> {
-    let (columns, cells): (&'static [super::Column], fn(&Value, Timestamp) -> Vec<Value>) = match r {
+    let (columns, cells): (&'static [super::Column], super::Cells) = match r {
         r if *r == PODS => (pod::COLUMNS, pod::cells),
         r if *r == NODES => (NODE, node),
         r if *r == NAMESPACES => (NAMESPACE, namespace),

@@ -15,10 +15,13 @@ use jiff::Timestamp;
 /// A column: name, type and priority (1 is shown with `-o wide`).
 type Column = (&'static str, &'static str, u8);
 
+/// The cells of an object at a time.
+type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+
 /// How a kind is printed.
 struct Layout {
     columns: &'static [Column],
-    cells: fn(&Value, Timestamp) -> Vec<Value>,
+    cells: Cells,
 }
 
 /// What a client wants of a table.
@@ -51,7 +54,7 @@ pub(super) fn table<T: std::borrow::Borrow<Value>>(
     target: &Target,
     objects: &[T],
     options: &Options,
-    metadata: Value,
+    metadata: &Value,
 ) -> Value {
     let layout = layout(target.stored);
     let now = api.store().clock().timestamp();

@@ -84,7 +84,7 @@ fn running(pod: &Value, sum: &mut Sum) {
     if sum.reason == "Completed" && some_running {
         let ready =
             items(&pod["status"]["conditions"]).iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
-        sum.reason = if ready { "Running" } else { "NotReady" }.to_owned();
+        if ready { "Running" } else { "NotReady" }.clone_into(&mut sum.reason);
     }
 }
 

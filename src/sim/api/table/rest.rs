@@ -11,7 +11,7 @@ use crate::sim::store::resources::{
 use crate::sim::store::{Resource, meta};
 
 pub(super) fn layout(r: &Resource) -> Option<Layout> {
-    let (columns, cells): (&'static [Column], fn(&Value, Timestamp) -> Vec<Value>) = match r {
+    let (columns, cells): (&'static [Column], super::Cells) = match r {
         r if *r == POD_DISRUPTION_BUDGETS => (BUDGET, budget),
         r if *r == LEASES => (LEASE, lease),
         r if *r == HORIZONTAL_POD_AUTOSCALERS => (AUTOSCALER, autoscaler),

@@ -112,7 +112,7 @@ async fn rule_4_pods_that_run_nothing_need_no_budget() {
     for phase in ["Pending", "Succeeded", "Failed"] {
         let bench = Bench::new();
         bench.pod("x");
-        bench.budget("b", healthy(0));
+        bench.budget("b", &healthy(0));
         bench.store.modify(&PODS, "a", "x", |pod| pod["status"]["phase"] = json!(phase)).unwrap();
         assert_eq!(evict(&bench).await.code, 201, "{phase}");
         assert!(is_marked(&bench), "{phase}");
@@ -120,7 +120,7 @@ async fn rule_4_pods_that_run_nothing_need_no_budget() {
     }
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(0));
+    bench.budget("b", &healthy(0));
     bench.store.delete(&PODS, "a", "x", &Deletion::default()).unwrap();
     assert_eq!(evict(&bench).await.code, 201);
 }
@@ -144,8 +144,8 @@ async fn rule_4_a_conflict_there_is_tried_again_for_ten_seconds() {
 async fn rule_5_two_budgets_are_an_error_even_with_room() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(1));
-    bench.budget("c", healthy(1));
+    bench.budget("b", &healthy(1));
+    bench.budget("c", &healthy(1));
     let answer = evict(&bench).await;
     assert_eq!(answer.code, 500);
     assert_eq!(
@@ -161,7 +161,7 @@ async fn rule_5_selectors_none_matches_nothing_and_empty_matches_all() {
     for (selector, code) in [(Value::Null, 201), (json!({}), 429)] {
         let bench = Bench::new();
         bench.pod("x");
-        bench.budget("b", healthy(0));
+        bench.budget("b", &healthy(0));
         bench
             .store
             .modify(&POD_DISRUPTION_BUDGETS, "a", "b", |budget| {
@@ -178,7 +178,7 @@ async fn rule_6_unready_pods_and_their_policies() {
     let bench = Bench::new();
     bench.pod("x");
     unready(&bench);
-    bench.budget("b", healthy(0));
+    bench.budget("b", &healthy(0));
     assert_eq!(evict(&bench).await.code, 201, "healthy budget: the unready pod costs nothing");
     assert_eq!(budget(&bench)["status"], healthy(0));
 
@@ -187,12 +187,12 @@ async fn rule_6_unready_pods_and_their_policies() {
     let bench = Bench::new();
     bench.pod("x");
     unready(&bench);
-    bench.budget("b", short.clone());
+    bench.budget("b", &short);
     assert_eq!(evict(&bench).await.code, 429, "IfHealthyBudget with too few healthy");
     bench
         .store
         .modify(&POD_DISRUPTION_BUDGETS, "a", "b", |b| {
-            b["spec"]["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow")
+            b["spec"]["unhealthyPodEvictionPolicy"] = json!("AlwaysAllow");
         })
         .unwrap();
     assert_eq!(evict(&bench).await.code, 201, "AlwaysAllow");
@@ -203,9 +203,7 @@ async fn rule_6_a_zero_desired_budget_is_not_healthy() {
     let bench = Bench::new();
     bench.pod("x");
     unready(&bench);
-    bench.budget(
-        "b",
-        json!({ "observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0 }),
+    bench.budget("b", &json!({ "observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 0, "desiredHealthy": 0 }),
     );
     assert_eq!(evict(&bench).await.code, 429);
 }
@@ -215,7 +213,7 @@ async fn rule_6_a_conflict_there_reads_as_still_being_processed() {
     let bench = Bench::new();
     bench.pod("x");
     unready(&bench);
-    bench.budget("b", healthy(0));
+    bench.budget("b", &healthy(0));
     let answer = evict_with(&bench, json!({ "preconditions": { "uid": "other" } })).await;
     assert_eq!(answer.code, 429);
     assert_eq!(answer.headers["retry-after"], "10");
@@ -225,7 +223,7 @@ async fn rule_6_a_conflict_there_reads_as_still_being_processed() {
 async fn rule_7_a_stale_budget_asks_for_ten_seconds() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", json!({ "disruptionsAllowed": 5 }));
+    bench.budget("b", &json!({ "disruptionsAllowed": 5 }));
     let answer = evict(&bench).await;
     assert_eq!((answer.code, answer.body["reason"].as_str()), (429, Some("TooManyRequests")));
     assert_eq!(answer.headers["retry-after"], "10");
@@ -240,7 +238,7 @@ async fn rule_7_a_stale_budget_asks_for_ten_seconds() {
 async fn rule_7_a_full_budget_sends_no_retry_after() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(0));
+    bench.budget("b", &healthy(0));
     let answer = evict(&bench).await;
     assert_eq!(answer.code, 429);
     assert_eq!(
@@ -268,7 +266,7 @@ async fn rule_7_broken_budgets_forbid() {
     ] {
         let bench = Bench::new();
         bench.pod("x");
-        bench.budget("b", status);
+        bench.budget("b", &status);
         let answer = evict(&bench).await;
         assert_eq!(answer.code, 403);
         assert!(answer.body["message"].as_str().unwrap().contains(part), "{}", answer.text);
@@ -282,7 +280,7 @@ async fn rule_7_a_failed_sync_is_named() {
     let mut status = healthy(0);
     status["conditions"] = json!([
         { "type": "DisruptionAllowed", "status": "False", "reason": "SyncFailed", "message": "no scale" }]);
-    bench.budget("b", status);
+    bench.budget("b", &status);
     let answer = evict(&bench).await;
     assert!(cause(&answer).1.ends_with("because it failed sync: no scale"), "{}", answer.text);
 }
@@ -291,7 +289,7 @@ async fn rule_7_a_failed_sync_is_named() {
 async fn rule_7_a_disruption_is_taken() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(1));
+    bench.budget("b", &healthy(1));
     assert_eq!(evict(&bench).await.code, 201);
     let status = &budget(&bench)["status"];
     assert_eq!(status["disruptionsAllowed"], 0);
@@ -304,14 +302,14 @@ async fn rule_7_a_disruption_is_taken() {
 async fn rule_7_a_dry_run_takes_and_deletes_nothing() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(1));
+    bench.budget("b", &healthy(1));
     let answer = evict_with(&bench, json!({ "dryRun": ["All"] })).await;
     assert_eq!(answer.code, 201);
     assert_eq!(budget(&bench)["status"], healthy(1));
     assert!(!is_marked(&bench));
     let none = Bench::new();
     none.pod("x");
-    none.budget("b", healthy(0));
+    none.budget("b", &healthy(0));
     assert_eq!(evict_with(&none, json!({ "dryRun": ["All"] })).await.code, 429);
 }
 
@@ -333,7 +331,7 @@ async fn rule_8_the_pod_is_marked_and_deleted_with_its_grace() {
 async fn rule_8_preconditions_are_checked_after_the_budget_was_taken() {
     let bench = Bench::new();
     bench.pod("x");
-    bench.budget("b", healthy(1));
+    bench.budget("b", &healthy(1));
     let answer = evict_with(&bench, json!({ "preconditions": { "uid": "other" } })).await;
     assert_eq!((answer.code, answer.body["reason"].as_str()), (409, Some("Conflict")));
     assert_eq!(budget(&bench)["status"]["disruptionsAllowed"], 0);
