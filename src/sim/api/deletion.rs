@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::paging::{self, Page};
-use super::request::{Call, Target, parse, unsupported_dry_run};
+use super::request::{Call, Target, unsupported_dry_run};
 use super::selector::Selection;
 use super::{Api, answer, read};
 use crate::sim::store::resources::{
@@ -34,7 +34,7 @@ struct Preconditions {
 impl Options {
     fn of(call: &Call) -> Result<Options, Status> {
         if !call.body.is_empty() {
-            return Options::from_value(parse(&call.body)?);
+            return Options::from_value(call.json()?);
         }
         let number = |name: &str| {
             let text = call.param(name);

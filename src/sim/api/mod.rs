@@ -21,6 +21,7 @@ mod health;
 mod openapi;
 mod paging;
 mod patch;
+mod protobuf;
 mod read;
 mod request;
 mod scale;
@@ -218,6 +219,6 @@ fn note(api: &Api, call: &Call, result: &Result<Response, Refusal>) {
         agent: call.agent().to_owned(),
         code,
         message,
-        body: serde_json::from_slice(&call.body).unwrap_or_default(),
+        body: call.logged_body(),
     });
 }

@@ -5,9 +5,12 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use serde_json::Value;
 
+use super::protobuf;
 use crate::sim::store::resources::{self, EVENTS, EVENTS_V1};
 use crate::sim::store::{Resource, Status};
 
+/// Content type of protobuf bodies.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 /// Largest body the server reads, as the real one.
 const LARGEST_BODY: usize = 3 * 1024 * 1024;
 
@@ -207,8 +210,19 @@ impl Call {
         }
     }
 
-    /// The body as JSON; 415 for another content type, 400 for malformed text.
+    /// The body for the audit, null when it cannot be read.
+    pub(super) fn logged_body(&self) -> Value {
+        let read = if self.content_type() == PROTOBUF { self.json().ok() } else { parse(&self.body).ok() };
+        read.unwrap_or_default()
+    }
+
+    /// The body as an object, sent as JSON or as protobuf; 415 for another form, 400 for malformed text.
     pub(super) fn json(&self) -> Result<Value, Status> {
+        if self.content_type() == PROTOBUF {
+            return protobuf::decode(&self.body).map_err(|why| {
+                Status::new(415, "UnsupportedMediaType", format!("the body could not be read: {why}"))
+            });
+        }
         if self.content_type() != "application/json" {
             return Err(unsupported_media(self.content_type()));
         }

@@ -115,7 +115,12 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, name: 
             }
         }
     }
-    // An order without changes to the list itself.
+    reorder(target, patch, name);
+    Ok(())
+}
+
+/// Orders without changes to the list itself.
+fn reorder(target: &mut Map<String, Value>, patch: &Map<String, Value>, name: &str) {
     for (key, order) in patch {
         let Some(field) = key.strip_prefix(ORDER).filter(|field| !patch.contains_key(*field)) else {
             continue;
@@ -127,7 +132,6 @@ fn merge_map(target: &mut Map<String, Value>, patch: &Map<String, Value>, name: 
             *list = ordered(std::mem::take(list), &before, order, list_kind(name, field));
         }
     }
-    Ok(())
 }
 
 fn merge_list(

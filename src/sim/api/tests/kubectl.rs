@@ -121,6 +121,10 @@ async fn kubectl_reads_and_maintains() {
     assert_ne!(annotations["kubectl.kubernetes.io/restartedAt"], Value::Null);
     kubectl.run("delete pdb b -n a").await;
     assert!(bench.store.get(&POD_DISRUPTION_BUDGETS, "a", "b").is_none());
+    kubectl.run("create pdb c -n a --selector=app=web --min-available=1").await;
+    kubectl.run("create deploy d -n a --image=i --replicas=2").await;
+    contains_all(&kubectl.run("auth can-i patch nodes").await, &["yes"]);
+    contains_all(&kubectl.run("auth whoami").await, &["kubernetes-admin"]);
     kubectl.run("delete ns a").await;
     assert!(bench.store.get(&NAMESPACES, "", "a").is_none());
     contains_all(&kubectl.run("get --raw /readyz?verbose").await, &["[+]etcd ok", "readyz check passed"]);
