@@ -24,6 +24,9 @@ mod request;
 mod rows;
 mod watch;
 
+#[cfg(test)]
+mod testing;
+
 pub use observe::observe;
 pub use refusal::Refusal;
 
