@@ -92,7 +92,7 @@ impl Cluster {
         };
         let api = Api::new(store.clone(), faults.clone(), options);
         let world =
-            world::start(store.clone(), machines.clone(), &scenario, pace, ensemble.serving(), stop.clone());
+            world::start(store.clone(), &machines, &scenario, pace, ensemble.serving(), stop.clone());
         let bridge = follow_connection(faults, world.api_down(), processes.clone());
         let token = stop.clone();
         tokio::spawn(async move {

@@ -129,7 +129,7 @@ fn object(desk: &Desk, workload: &Workload) -> (&'static Resource, Value) {
             "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
         } }),
         ),
-        Kind::StatefulSet => (&STATEFUL_SETS, stateful_set(workload, &metadata, &selector, template)),
+        Kind::StatefulSet => (&STATEFUL_SETS, stateful_set(workload, &metadata, &selector, &template)),
         Kind::DaemonSet => (
             &DAEMON_SETS,
             json!({ "metadata": metadata, "spec": {
@@ -163,7 +163,7 @@ fn object(desk: &Desk, workload: &Workload) -> (&'static Resource, Value) {
     }
 }
 
-fn stateful_set(workload: &Workload, metadata: &Value, selector: &Value, template: Value) -> Value {
+fn stateful_set(workload: &Workload, metadata: &Value, selector: &Value, template: &Value) -> Value {
     let update = if workload.on_delete {
         json!({ "type": "OnDelete" })
     } else {

@@ -48,7 +48,7 @@ impl Default for ClusterSpec {
             kernel: "6.8.0-87-generic".to_owned(),
             os: "Ubuntu 24.04.3 LTS".to_owned(),
             runtime: "containerd://2.1.5".to_owned(),
-            age: Span(Duration::from_secs(23 * 86_400)),
+            age: Span(Duration::from_hours(23 * 24)),
         }
     }
 }
@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for Span {
 
 fn parse(text: &str) -> Option<Duration> {
     if let Some(days) = text.strip_suffix('d') {
-        return days.trim().parse().ok().map(|days: u32| Duration::from_secs(u64::from(days) * 86_400));
+        return days.trim().parse().ok().map(|days: u32| Duration::from_hours(u64::from(days) * 24));
     }
     let duration: jiff::SignedDuration = text.parse().ok()?;
     duration.try_into().ok()
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn reads_lengths_of_time() {
         assert_eq!(parse("100ms"), Some(Duration::from_millis(100)));
-        assert_eq!(parse("1h 30m"), Some(Duration::from_secs(5400)));
-        assert_eq!(parse("23d"), Some(Duration::from_secs(23 * 86_400)));
+        assert_eq!(parse("1h 30m"), Some(Duration::from_mins(90)));
+        assert_eq!(parse("23d"), Some(Duration::from_hours(23 * 24)));
         assert_eq!(parse("-5s"), None);
         assert_eq!(parse("soon"), None);
     }

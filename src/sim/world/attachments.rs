@@ -81,7 +81,8 @@ fn wanted(desk: &Desk, node: &str) -> BTreeSet<String> {
 
 fn attachment_name(node: &str, volume: &str) -> String {
     let id = format!("{DRIVER}/{volume}/{node}");
-    format!("csi-{}", (0..8).map(|n| format!("{:08x}", fingerprint(&format!("{n}{id}")))).collect::<String>())
+    let parts: Vec<String> = (0..8).map(|n| format!("{:08x}", fingerprint(&format!("{n}{id}")))).collect();
+    format!("csi-{}", parts.concat())
 }
 
 fn attach(desk: &Desk, node: &str, volume: &str) {

@@ -1,5 +1,4 @@
-//! The horizontal pod autoscaler, without metrics: it keeps replicas within its bounds, and takes back what was scaled
-//! by hand beyond what it last wanted only where the bounds say so.
+//! The horizontal pod autoscaler, without metrics: it keeps replicas within its bounds and lets them be there.
 
 use serde_json::json;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::events::{self, Events};
 use super::index::Index;
-use super::read::{Key, fingerprint};
+use super::read::{Key, fingerprint, is_deleting};
 use super::work::Work;
 use crate::sim::machine::Machine;
 use crate::sim::pace::Pace;
@@ -168,8 +168,12 @@ impl Desk {
         self.store.get(resource, &key.namespace, &key.name)
     }
 
-    /// Creates an object; a name that is taken is not an error worth a word here.
+    /// Creates an object; nothing when the name is taken or the namespace is being deleted.
     pub fn create(&self, resource: &'static Resource, mut object: Value) -> Option<Object> {
+        let home = object["metadata"]["namespace"].as_str().unwrap_or_default();
+        if self.store.get(&resources::NAMESPACES, "", home).is_some_and(|home| is_deleting(&home)) {
+            return None;
+        }
         if object["apiVersion"].is_null() {
             object["apiVersion"] = resource.api_version().into();
             object["kind"] = resource.kind.into();

@@ -15,7 +15,7 @@ use crate::sim::store::resources::{POD_DISRUPTION_BUDGETS, PODS};
 
 /// An eviction that has not led to a deletion for so long is forgotten (`DeletionTimeout`, and the time after which a
 /// stale `DisruptionTarget` condition is reset).
-const DELETION_TIMEOUT: Duration = Duration::from_secs(120);
+const DELETION_TIMEOUT: Duration = Duration::from_mins(2);
 const COMPONENT: &str = "controllermanager";
 
 /// The controller. A key names a budget, or a pod whose `DisruptionTarget` may be stale.
@@ -162,7 +162,7 @@ fn disrupted_pods(
             desk.warn(pod, "NotDeleted", "Pod was expected by PDB to be deleted but it wasn't", COMPONENT);
             continue;
         }
-        let left = timeout - age;
+        let left = timeout.saturating_sub(age);
         recheck = Some(recheck.map_or(left, |least| least.min(left)));
         kept.insert(name(pod).to_owned(), since.clone());
     }
@@ -249,7 +249,7 @@ fn reset_stale_target(desk: &mut Desk, key: &Key) {
     let since = condition(&pod, "DisruptionTarget").map_or("", |target| text(target, "/lastTransitionTime"));
     let (age, timeout) = (desk.age(since), desk.delay(DELETION_TIMEOUT));
     if age < timeout {
-        let at = tokio::time::Instant::now() + (timeout - age) + Duration::from_millis(10);
+        let at = tokio::time::Instant::now() + timeout.saturating_sub(age) + Duration::from_millis(10);
         desk.mark_at(pod_key(&pod), at);
         return;
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-use super::read::{Key, items, node_of, text};
+use super::read::{Key, is_terminal, items, name, node_of, text};
 use crate::sim::store::{Change, ChangeKind, Object, resources, resources::Resource};
 
 /// Folded from the store's changes; as new as the last change taken.
@@ -13,17 +13,16 @@ pub struct Index {
     pods: BTreeMap<Key, Object>,
     by_node: HashMap<String, BTreeSet<Key>>,
     by_owner: HashMap<String, BTreeSet<(&'static str, Key)>>,
+    loads: HashMap<String, usize>,
+    by_load: BTreeSet<(usize, String)>,
 }
 
 impl Index {
-    /// Takes a change in.
+    /// Takes a change in. What is replaced or gone is taken out as the index has it, so that a change may be older
+    /// than what was read already.
     pub fn fold(&mut self, change: &Change) {
-        if let Some(previous) = &change.previous {
-            self.forget(change.resource, previous);
-        }
-        if change.kind == ChangeKind::Deleted {
-            self.forget(change.resource, &change.object);
-        } else {
+        self.forget(change.resource, change.previous.as_ref().unwrap_or(&change.object));
+        if change.kind != ChangeKind::Deleted {
             self.take(change.resource, &change.object);
         }
     }
@@ -33,17 +32,22 @@ impl Index {
         for owner in owners(object) {
             self.by_owner.entry(owner).or_default().insert((resource.plural, Key::of(object)));
         }
-        if *resource == resources::PODS {
+        if *resource == resources::NODES {
+            self.shift_load(name(object), 0);
+        } else if *resource == resources::PODS {
             let key = Key::of(object);
             if !node_of(object).is_empty() {
                 self.by_node.entry(node_of(object).to_owned()).or_default().insert(key.clone());
+                self.shift_load(node_of(object), takes_room(object));
             }
             self.pods.insert(key, object.clone());
         }
     }
 
-    fn forget(&mut self, resource: &'static Resource, object: &Value) {
+    fn forget(&mut self, resource: &'static Resource, object: &Object) {
         let key = Key::of(object);
+        let known = if *resource == resources::PODS { self.pods.remove(&key) } else { None };
+        let object = known.as_ref().unwrap_or(object);
         for owner in owners(object) {
             if let Some(owned) = self.by_owner.get_mut(&owner) {
                 owned.remove(&(resource.plural, key.clone()));
@@ -52,22 +56,30 @@ impl Index {
                 }
             }
         }
-        if *resource == resources::PODS {
-            if let Some(pods) = self.by_node.get_mut(node_of(object)) {
+        let node = node_of(object);
+        if known.is_some() && !node.is_empty() {
+            if let Some(pods) = self.by_node.get_mut(node) {
                 pods.remove(&key);
             }
-            self.pods.remove(&key);
+            self.shift_load(node, -takes_room(object));
         }
+    }
+
+    fn shift_load(&mut self, node: &str, by: isize) {
+        let load = self.loads.entry(node.to_owned()).or_default();
+        self.by_load.remove(&(*load, node.to_owned()));
+        *load = load.saturating_add_signed(by);
+        self.by_load.insert((*load, node.to_owned()));
+    }
+
+    /// Every node that is or was there with the number of pods that take room on it, the emptiest first.
+    pub fn nodes_by_load(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.by_load.iter().map(|(load, node)| (*load, node.as_str()))
     }
 
     /// A pod.
     pub fn pod(&self, key: &Key) -> Option<&Object> {
         self.pods.get(key)
-    }
-
-    /// Every pod.
-    pub fn pods(&self) -> impl Iterator<Item = &Object> {
-        self.pods.values()
     }
 
     /// The pods of a namespace, by name.
@@ -97,4 +109,9 @@ impl Index {
 
 fn owners(object: &Value) -> impl Iterator<Item = String> {
     items(object, "/metadata/ownerReferences").iter().map(|owner| text(owner, "/uid").to_owned())
+}
+
+/// A pod that has ended takes no room.
+fn takes_room(pod: &Value) -> isize {
+    isize::from(!is_terminal(pod))
 }

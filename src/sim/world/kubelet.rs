@@ -19,7 +19,7 @@ const COMPONENT: &str = "kubelet";
 /// How long a crashing container runs.
 const CRASH_AFTER: Duration = Duration::from_secs(2);
 /// The longest wait between two starts of a crashing container.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(5);
 
 /// All kubelets. A key without a namespace names a node, one with a namespace a pod.
 #[derive(Default)]

@@ -81,10 +81,9 @@ impl Lifecycle {
             mark_pods(desk, &key.name);
             return;
         };
-        if self.is_silent(key, desk) {
-            if condition(&node, "Ready").is_none_or(|ready| ready["status"] != "Unknown") {
-                lose(desk, key, &node);
-            }
+        let is_known = condition(&node, "Ready").is_none_or(|ready| ready["status"] != "Unknown");
+        if self.is_silent(key, desk) && is_known {
+            lose(desk, key, &node);
         }
         let Some(node) = desk.get(&NODES, key) else { return };
         let wanted = taints(desk, &node);
@@ -230,6 +229,6 @@ mod tests {
         assert_eq!(patience(&pod(json!([])), &node), Some(Duration::ZERO));
         assert_eq!(patience(&pod(json!([{ "operator": "Exists" }])), &node), None);
         let own = json!([{ "key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 300 }]);
-        assert_eq!(patience(&pod(own), &node), Some(Duration::from_secs(300)));
+        assert_eq!(patience(&pod(own), &node), Some(Duration::from_mins(5)));
     }
 }

@@ -89,7 +89,7 @@ impl World {
 /// Starts the controllers over the objects of `store` on the current tokio runtime.
 pub fn start(
     store: Store,
-    machines: Vec<Machine>,
+    machines: &[Machine],
     scenario: &Scenario,
     pace: Pace,
     quorum: watch::Receiver<bool>,
@@ -97,14 +97,14 @@ pub fn start(
 ) -> World {
     let (actions, inbox) = mpsc::channel(64);
     let (api_down_sender, api_down) = watch::channel(false);
-    let mut desk = Desk::new(store, &machines, scenario, pace);
+    let mut desk = Desk::new(store, machines, scenario, pace);
     desk.has_quorum = *quorum.borrow();
     desk.kubelets =
         desk.machines.values().filter(|m| desk::is_serving(m)).map(|m| m.name().to_owned()).collect();
     let engine = Engine::new(desk, scenario);
     let quorum = Box::pin(WatchStream::new(quorum).chain(stream::pending()));
     let outside =
-        Outside { power: power_changes(&machines), quorum, actions: inbox, api_down: api_down_sender };
+        Outside { power: power_changes(machines), quorum, actions: inbox, api_down: api_down_sender };
     tokio::spawn(async move {
         cancel.run_until_cancelled(engine.run(outside)).await;
     });
@@ -157,7 +157,7 @@ struct Engine {
 impl Engine {
     fn new(desk: Desk, scenario: &Scenario) -> Self {
         let controllers: Vec<Box<dyn Controller>> = vec![
-            Box::new(static_pods::StaticPods::default()),
+            Box::new(static_pods::StaticPods),
             Box::new(kubelet::Kubelets::default()),
             Box::new(lifecycle::Lifecycle::default()),
             Box::new(deployment::Deployments),

@@ -12,7 +12,7 @@ use crate::sim::store::{ChangeKind, Object, clock};
 
 const COMPONENT: &str = "kubelet";
 /// How often a kubelet reports a status that has not changed (`nodeStatusReportFrequency`).
-const REPORT: Duration = Duration::from_secs(300);
+const REPORT: Duration = Duration::from_mins(5);
 
 /// Renews the lease of a node; reports its status when that is due. Nothing when the Node object is gone: a kubelet
 /// registers only when it starts.
@@ -60,7 +60,7 @@ pub fn start(desk: &mut Desk, name: &str) {
     desk.tell(&node, "Starting", "Starting kubelet.", COMPONENT);
     if text(&node, "/status/nodeInfo/bootID") != boot_id {
         desk.modify(&NODES, &Key::cluster(name), |node| {
-            node["status"]["nodeInfo"]["bootID"] = boot_id.clone().into()
+            node["status"]["nodeInfo"]["bootID"] = boot_id.clone().into();
         });
         desk.warn(
             &node,

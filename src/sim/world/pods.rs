@@ -90,7 +90,7 @@ pub fn run(pod: &mut Value, host: &str, address: &str, now: &str) {
         .iter()
         .map(|container| {
             let mut status =
-                container_status(container, restarts, json!({ "running": { "startedAt": now } }));
+                container_status(container, restarts, &json!({ "running": { "startedAt": now } }));
             status["started"] = true.into();
             status
         })
@@ -170,7 +170,7 @@ fn wait_as(pod: &mut Value, count: i64, ended: &Value, waiting: &Value) {
     let statuses: Vec<Value> = items(pod, "/spec/containers")
         .iter()
         .map(|container| {
-            let mut status = container_status(container, count, json!({ "waiting": waiting }));
+            let mut status = container_status(container, count, &json!({ "waiting": waiting }));
             status["lastState"] = ended.clone();
             status
         })
@@ -187,7 +187,7 @@ pub fn finish(pod: &mut Value, succeeded: bool, now: &str) {
         "exitCode": code, "reason": reason, "startedAt": started, "finishedAt": now } });
     let statuses: Vec<Value> = items(pod, "/spec/containers")
         .iter()
-        .map(|container| container_status(container, count, ended.clone()))
+        .map(|container| container_status(container, count, &ended))
         .collect();
     pod["status"]["containerStatuses"] = statuses.into();
     set_ready(pod, false, now);
@@ -208,7 +208,7 @@ pub fn restarts(pod: &Value) -> i64 {
         .unwrap_or_else(|| annotation(pod, &format!("{BEHAVIOUR}restarts")).parse().unwrap_or_default())
 }
 
-fn container_status(container: &Value, restarts: i64, state: Value) -> Value {
+fn container_status(container: &Value, restarts: i64, state: &Value) -> Value {
     let image = text(container, "/image");
     let id = format!("{:08x}", super::read::fingerprint(&format!("{image}{restarts}")));
     json!({

@@ -1,4 +1,4 @@
-//! ReplicaSets: as many pods as wanted; who goes first on the way down (`controller_utils.go` ActivePodsWithRanks).
+//! ReplicaSets: as many pods as wanted; who goes first on the way down (`controller_utils.go` `ActivePodsWithRanks`).
 
 use std::collections::HashMap;
 
@@ -136,7 +136,7 @@ pub fn available(desk: &mut Desk, key: &Key, owner: &Value, pods: &[Object]) -> 
         |pod: &Object| condition(pod, "Ready").map_or("", |c| text(c, "/lastTransitionTime")).to_owned();
     let ages: Vec<std::time::Duration> = ready.map(|pod| desk.age(&since(pod))).collect();
     if let Some(age) = ages.iter().filter(|age| **age < least).max() {
-        desk.mark_at(key.clone(), tokio::time::Instant::now() + (least - *age));
+        desk.mark_at(key.clone(), tokio::time::Instant::now() + least.saturating_sub(*age));
     }
     ages.iter().filter(|age| **age >= least).count()
 }

@@ -90,31 +90,27 @@ impl Scheduler {
         let siblings = siblings(pod, desk);
         let rivals = rivals(pod, desk);
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        let mut best: Option<(usize, usize, &str)> = None;
-        for (name, node) in &self.nodes {
-            let count = occupancy(desk, name);
-            match obstacle(&pod["spec"], node, count, &rivals) {
-                Some(reason) => *reasons.entry(reason).or_default() += 1,
-                None => {
-                    let rank =
-                        (siblings.get(name.as_str()).copied().unwrap_or_default(), count, name.as_str());
-                    if best.is_none_or(|best| rank < best) {
-                        best = Some(rank);
-                    }
-                }
+        let mut best: Option<(usize, &str)> = None;
+        for (count, name) in desk.index.nodes_by_load() {
+            let Some(node) = self.nodes.get(name) else { continue };
+            if let Some(reason) = obstacle(&pod["spec"], node, count, &rivals) {
+                *reasons.entry(reason).or_default() += 1;
+                continue;
+            }
+            let company = siblings.get(name).copied().unwrap_or_default();
+            if best.is_none_or(|(least, _)| company < least) {
+                best = Some((company, name));
+            }
+            if company == 0 {
+                break; // the emptiest node without a sibling: none can be better
             }
         }
-        best.map(|(_, _, name)| name.to_owned()).ok_or_else(|| explain(self.nodes.len(), &reasons))
+        best.map(|(_, name)| name.to_owned()).ok_or_else(|| explain(self.nodes.len(), &reasons))
     }
 }
 
 fn is_unbound(pod: &Value) -> bool {
     node_of(pod).is_empty() && !is_deleting(pod) && !is_terminal(pod)
-}
-
-/// Pods that take room on a node.
-fn occupancy(desk: &Desk, node: &str) -> usize {
-    desk.index.pods_on(node).filter(|pod| !is_terminal(pod)).count()
 }
 
 /// How many pods of the same owner each node has.

@@ -140,7 +140,7 @@ fn change_objects(action: &Action, desk: &mut Desk) {
         Action::Scale { namespace, name, replicas } => {
             for resource in [&DEPLOYMENTS, &STATEFUL_SETS] {
                 desk.modify(resource, &Key::new(namespace, name), |owner| {
-                    owner["spec"]["replicas"] = (*replicas).into()
+                    owner["spec"]["replicas"] = (*replicas).into();
                 });
             }
         }

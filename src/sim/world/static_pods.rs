@@ -13,7 +13,6 @@ const HOME: &str = "kube-system";
 const COMPONENTS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 /// The part of the kubelets that mirrors static pods. A key names a node.
-#[derive(Default)]
 pub struct StaticPods;
 
 impl Controller for StaticPods {

@@ -169,7 +169,7 @@ async fn volumes_are_detached_some_time_after_their_pod_is_gone() {
     };
     let pod = bench.get(&PODS, "a", "db-0");
     let node = node_of(&pod).to_owned();
-    assert_eq!(attached(&bench), [node.clone()]);
+    assert_eq!(attached(&bench), std::slice::from_ref(&node));
     bench.world.act(Action::Cordon { node: node.clone() }).await;
     bench.delete_pod(&pod);
     let gone =

@@ -42,7 +42,7 @@ pub fn bench(scenario: &Scenario, speed: f64) -> Bench {
     let store = Store::new();
     populate(&store, scenario, &machines);
     let (quorum, receiver) = watch::channel(true);
-    let world = start(store.clone(), machines.clone(), scenario, pace, receiver, cancel.clone());
+    let world = start(store.clone(), &machines, scenario, pace, receiver, cancel.clone());
     Bench { store, machines, world, quorum, _end: cancel.drop_guard() }
 }
 
@@ -108,7 +108,7 @@ impl Bench {
                 changes.next().await;
             }
         };
-        assert!(timeout(Duration::from_secs(3600), wait).await.is_ok(), "never: {what}");
+        assert!(timeout(Duration::from_hours(1), wait).await.is_ok(), "never: {what}");
         began.elapsed()
     }
 
