@@ -84,18 +84,14 @@ impl KnownHosts {
         Ok(Self { files })
     }
 
-    /// The algorithms of the keys recorded for a host, in the order of the files: the host should be asked for these
-    /// first, or it may show a key of another type that nobody recorded.
+    /// The algorithms of the keys recorded for a host (for the host without a port, when nothing is recorded with it).
     pub(super) fn algorithms(&self, host: &str, port: u16) -> Vec<String> {
-        let names = [name(host, port), name(host, 22)];
-        let entries = names.iter().flat_map(|name| self.entries(name).into_iter().flatten());
-        let mut algorithms: Vec<String> = Vec::new();
-        for entry in entries.filter(|entry| entry.marker == Marker::None) {
-            if !algorithms.contains(&entry.algorithm) {
-                algorithms.push(entry.algorithm);
-            }
-        }
-        algorithms
+        let of = |name: String| -> Vec<String> {
+            let entries = self.entries(&name).into_iter().flatten();
+            entries.filter(|entry| entry.marker == Marker::None).map(|entry| entry.algorithm).collect()
+        };
+        let algorithms = of(name(host, port));
+        if algorithms.is_empty() { of(name(host, 22)) } else { algorithms }
     }
 
     /// Judges a key. A host on another port than 22 is looked for as `[host]:port`; when nothing at all is recorded
@@ -347,10 +343,12 @@ mod tests {
     }
 
     #[test]
-    fn recorded_algorithms_come_first() {
+    fn recorded_algorithms_are_those_of_the_name() {
         let text = format!("[h]:2222 {}\nh {}\n@revoked h {}\n", key(RSA, 1), key(ED, 1), key("ssh-dss", 1));
         let known = KnownHosts { files: vec![(PathBuf::from("f"), text)] };
-        assert_eq!(known.algorithms("h", 2222), [RSA, ED]);
+        assert_eq!(known.algorithms("h", 2222), [RSA]);
         assert_eq!(known.algorithms("h", 22), [ED]);
+        assert_eq!(known.algorithms("h", 2223), [ED]);
+        assert_eq!(known.algorithms("g", 22), Vec::<String>::new());
     }
 }

@@ -145,18 +145,18 @@ fn load_known(options: &SshOptions, target: &Target) -> Result<KnownHosts, Error
     })
 }
 
-/// Algorithms in our order, those that are recorded for the host first; never SHA-1.
+/// Algorithms in our order, but those that are recorded for the host before all others; never SHA-1. So a host shows a
+/// key that can be compared, as long as it has one (OpenSSH `sshconnect2.c`, `order_hostkeyalgs`).
 fn config(recorded: &[String]) -> Config {
     let strong = |key: &&Algorithm| !matches!(key, Algorithm::Rsa { hash: None } | Algorithm::Dsa);
     let mut keys: Vec<Algorithm> = Preferred::DEFAULT.key.iter().filter(strong).cloned().collect();
-    let place = |key: &Algorithm| {
+    keys.sort_by_key(|key| {
         let name = match key {
             Algorithm::Rsa { .. } => "ssh-rsa",
             other => other.as_str(),
         };
-        recorded.iter().position(|known| known == name).unwrap_or(usize::MAX)
-    };
-    keys.sort_by_key(place);
+        !recorded.iter().any(|known| known == name)
+    });
     Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-pitstop_", env!("CARGO_PKG_VERSION")))),
         preferred: Preferred { key: Cow::Owned(keys), ..Preferred::DEFAULT },
