@@ -205,7 +205,14 @@ pub(super) fn track(r: &Resource, old: &Value, new: &mut Value, writer: &Writer)
         !kept.is_null() && (all.is_empty() || all.iter().all(|e| e.as_object().is_some_and(Map::is_empty)))
     });
     let mut entries = if reset { Vec::new() } else { kept.as_array().cloned().unwrap_or_default() };
-    let mine = changed(old, new);
+    let mut mine = changed(old, new);
+    if r.status
+        && writer.subresource.is_empty()
+        && let Some(fields) = mine.as_object_mut()
+    {
+        // Status belongs to who writes `/status`, also when the server gave the first one.
+        fields.remove("f:status");
+    }
     if !is_leaf(&mine) && !reset {
         let before = entries.iter().find(|entry| writer.owns(entry)).map(|entry| entry["fieldsV1"].clone());
         let owned = before.map_or_else(|| mine.clone(), |before| union(&before, &mine));

@@ -29,7 +29,9 @@ async fn create_completes_and_answers_201() {
     assert_eq!(made.code, 201, "{}", made.text);
     assert_eq!(made.body["spec"]["terminationGracePeriodSeconds"], 30);
     assert_eq!(made.body["status"]["phase"], "Pending");
-    assert_eq!(made.body["metadata"]["managedFields"][0]["manager"], "tester");
+    let entry = &made.body["metadata"]["managedFields"][0];
+    assert_eq!(entry["manager"], "tester");
+    assert!(entry["fieldsV1"].get("f:status").is_none());
     let twin = bench.send_json(Method::POST, PODS_PATH, &new_pod("x")).await;
     assert_eq!((twin.code, twin.body["reason"].as_str()), (409, Some("AlreadyExists")));
     let mut generated = new_pod("");
