@@ -6,6 +6,7 @@
 
 pub mod drain;
 pub mod driver;
+pub mod foretell;
 pub mod gate;
 pub mod job;
 pub mod journal;

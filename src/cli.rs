@@ -1,0 +1,310 @@
+//! The command line: what may be typed, and its help. Flags that kubectl has bear kubectl's names.
+
+use crate::config::{Preset, ThemeName};
+use crate::domain::config::DrainOptions;
+use crate::domain::plan::Kind;
+use crate::domain::time::parse_span;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const ABOUT: &str = "Kubernetes node maintenance, one confirmed step at a time";
+const AFTER: &str = "\
+Without a command, the console opens on the current kube context.
+
+Exit codes: 0 done; 1 error; 2 findings, or a gate not passed; 3 stopped by the operator; 130 interrupted.";
+
+/// `pitstop`, or `kubectl pitstop` when installed as kubectl-pitstop.
+#[derive(Debug, Parser)]
+#[command(name = "pitstop", version, about = ABOUT, after_help = AFTER, max_term_width = 100)]
+pub struct Cli {
+    /// Flags that every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Cluster (as kubectl)")]
+pub struct Global {
+    /// Path of the kubeconfig [default: $KUBECONFIG, then ~/.kube/config]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The kubeconfig's cluster
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// The kubeconfig's user
+    #[arg(long, global = true, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Act as another user
+    #[arg(long = "as", global = true, value_name = "USER")]
+    pub as_user: Option<String>,
+    /// Act as a member of another group; may be repeated
+    #[arg(long = "as-group", global = true, value_name = "GROUP")]
+    pub as_group: Vec<String>,
+    /// How long one request may take: 30s, 2m; 0 = no limit
+    #[arg(long, global = true, value_name = "TIME", value_parser = seconds_or_span)]
+    pub request_timeout: Option<Duration>,
+
+    /// Path of the configuration [default: ~/.config/pitstop/config.toml]
+    #[arg(long, global = true, env = "PITSTOP_CONFIG", value_name = "FILE", help_heading = "pitstop")]
+    pub config: Option<PathBuf>,
+    /// Change nothing; snapshots are still allowed
+    #[arg(long, global = true, env = "PITSTOP_READ_ONLY", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    pub read_only: bool,
+    /// Colours [default: dark]
+    #[arg(long, global = true, env = "PITSTOP_THEME", value_name = "THEME", help_heading = "pitstop")]
+    pub theme: Option<ThemeName>,
+    /// Keys [default: pitstop]
+    #[arg(long, global = true, env = "PITSTOP_KEYS", value_name = "PRESET", help_heading = "pitstop")]
+    pub keys: Option<Preset>,
+    /// Draw with ASCII only
+    #[arg(long, global = true, env = "PITSTOP_ASCII", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    pub ascii: bool,
+    /// Leave the mouse to the terminal
+    #[arg(long, global = true, env = "PITSTOP_NO_MOUSE", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    pub no_mouse: bool,
+    /// What the log file tells: error, warn, info, debug, trace, or a filter such as info,kube=debug
+    #[arg(
+        long,
+        global = true,
+        env = "PITSTOP_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info",
+        hide_default_value = false,
+        help_heading = "pitstop"
+    )]
+    pub log_level: String,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Open the console on a simulated cluster; needs nothing installed
+    Demo(Rehearsal),
+    /// Validate the cluster: exit code 0 pass, 2 findings, 1 could not tell
+    Check {
+        /// How to write
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show the steps and the forecast of a run; changes nothing
+    Plan {
+        /// What for
+        #[command(flatten)]
+        target: Target,
+        /// How pods are moved
+        #[command(flatten)]
+        drain: DrainFlags,
+        /// How to write
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Carry out a run without a screen; asks before each step unless --yes
+    Run {
+        /// What for
+        #[command(flatten)]
+        target: Target,
+        /// How pods are moved
+        #[command(flatten)]
+        drain: DrainFlags,
+        /// Confirm every step beforehand; in a protected context give --context too
+        #[arg(short, long)]
+        yes: bool,
+        /// Show the plan and change nothing, like the command plan
+        #[arg(long)]
+        dry_run: bool,
+        /// Take over a maintenance lock that a failed run of somebody else left behind
+        #[arg(long)]
+        adopt_lock: bool,
+        /// How to write; json = one event a line
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Look at earlier runs in their journals
+    Runs {
+        /// What about them
+        #[command(subcommand)]
+        command: Runs,
+    },
+    /// Take, verify and store an etcd snapshot
+    Snapshot {
+        /// Directory for the file [default: [cluster.X.snapshot] dir]
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        /// How to write; json = one event a line
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Serve the simulated cluster to kubectl, k9s or another pitstop until ended
+    Sim {
+        /// Directory that gets kubeconfig, config.toml, known_hosts and an SSH key
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+        /// Which cluster, how fast
+        #[command(flatten)]
+        rehearsal: Rehearsal,
+    },
+    /// Show versions and where files are
+    Info {
+        /// Print the sample configuration instead
+        #[arg(long)]
+        sample_config: bool,
+        /// How to write
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Write a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual page
+    Man,
+}
+
+/// Which simulated cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Rehearsal {
+    /// A built-in scenario, or the path of a TOML file
+    #[arg(long, default_value = "default", value_name = "NAME|FILE")]
+    pub scenario: String,
+    /// Shorten every delay of the simulated cluster by this factor
+    #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = speed)]
+    pub speed: f64,
+}
+
+/// What a run is for, and on which nodes.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// What to do
+    #[arg(value_enum)]
+    pub kind: Action,
+    /// Names of the nodes; reboot takes exactly one
+    #[arg(value_name = "NODE", required = true)]
+    pub nodes: Vec<String>,
+}
+
+/// What a run may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Action {
+    /// Make nodes unschedulable
+    Cordon,
+    /// Make nodes schedulable
+    Uncordon,
+    /// Cordon nodes and move their pods away, one node after the other
+    Drain,
+    /// The whole way: gates, lock, backup, drain, reboot, verification, uncordon
+    Reboot,
+}
+
+impl From<Action> for Kind {
+    fn from(action: Action) -> Self {
+        match action {
+            Action::Cordon => Self::Cordon,
+            Action::Uncordon => Self::Uncordon,
+            Action::Drain => Self::Drain,
+            Action::Reboot => Self::Reboot,
+        }
+    }
+}
+
+/// How pods are moved.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Drain (as kubectl)")]
+pub struct DrainFlags {
+    /// Leave pods of DaemonSets where they are
+    #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    pub ignore_daemonsets: bool,
+    /// Move pods whose emptyDir data is lost by that
+    #[arg(long)]
+    pub delete_emptydir_data: bool,
+    /// Move pods that nothing will create again
+    #[arg(long)]
+    pub force: bool,
+    /// Seconds of grace for each pod; -1 = the pod's own
+    #[arg(long, default_value_t = -1, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub grace_period: i64,
+    /// Deadline of one node's drain; 0 = none
+    #[arg(long, default_value = "30m", value_name = "TIME", value_parser = seconds_or_span)]
+    pub timeout: Duration,
+    /// Only pods whose labels match
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "SELECTOR")]
+    pub pod_selector: String,
+    /// Delete pods instead of evicting them: budgets are bypassed
+    #[arg(long)]
+    pub disable_eviction: bool,
+    /// Do not wait for pods that were deleted longer ago than this many seconds; 0 = wait for all
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    pub skip_wait_for_delete_timeout: u64,
+}
+
+impl From<&DrainFlags> for DrainOptions {
+    fn from(flags: &DrainFlags) -> Self {
+        Self {
+            ignore_daemonsets: flags.ignore_daemonsets,
+            delete_emptydir_data: flags.delete_emptydir_data,
+            force: flags.force,
+            grace_period: flags.grace_period,
+            timeout: flags.timeout,
+            pod_selector: flags.pod_selector.clone(),
+            disable_eviction: flags.disable_eviction,
+            skip_wait_for_delete: Duration::from_secs(flags.skip_wait_for_delete_timeout),
+        }
+    }
+}
+
+/// What about earlier runs.
+#[derive(Debug, Subcommand)]
+pub enum Runs {
+    /// List them, the newest first
+    List {
+        /// How to write
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Show one: its steps, how they ended, what was left changed
+    Show {
+        /// Its id, or the beginning of it [default: the newest]
+        id: Option<String>,
+        /// How to write
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// How output is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Lines for people
+    #[default]
+    Text,
+    /// JSON: one object, or one object a line for events
+    Json,
+}
+
+/// A duration, or a bare number of seconds as kubectl also takes it.
+fn seconds_or_span(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => parse_span(text),
+    }
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.1..=1000.0).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.1 to 1000 is needed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

@@ -1,0 +1,126 @@
+//! Builds the back ends from configuration and flags; console and command line share it.
+
+use crate::backend::dial::Dialer;
+use crate::backend::etcd::Etcd;
+use crate::backend::host::Hosts;
+use crate::backend::kube::{Cluster, KubeOptions};
+use crate::cli::Global;
+use crate::config::{ClusterConfig, Config, holder};
+use crate::domain::config::Policy;
+use crate::domain::report::Report;
+use crate::engine::{Backends, Settings, Timing};
+use std::path::{Path, PathBuf};
+
+/// How to reach a cluster, and what may be done there: everything that is known before anything is contacted.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The configuration.
+    pub config: Config,
+    /// kubectl's flags.
+    pub kube: KubeOptions,
+    /// Nothing may be changed.
+    pub is_read_only: bool,
+    /// Take over locks that failed runs of others left behind.
+    pub adopt_lock: bool,
+    /// Where state is kept.
+    pub state_dir: PathBuf,
+    /// Where snapshots go instead of the configured directory.
+    pub snapshot_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// From the flags and the configuration file.
+    ///
+    /// # Errors
+    /// The configuration cannot be read.
+    pub fn new(global: &Global) -> Result<Self, Report> {
+        let config = crate::config::load(global.config.as_deref())?;
+        Ok(Self {
+            is_read_only: global.read_only || config.read_only,
+            kube: KubeOptions {
+                kubeconfig: global.kubeconfig.clone(),
+                context: global.context.clone(),
+                cluster: global.cluster.clone(),
+                user: global.user.clone(),
+                as_user: global.as_user.clone(),
+                as_groups: global.as_group.clone(),
+                request_timeout: global.request_timeout,
+                maintenance_namespace: None,
+            },
+            adopt_lock: false,
+            state_dir: crate::config::state_dir(),
+            snapshot_dir: None,
+            config,
+        })
+    }
+
+    /// What may be changed in a context.
+    pub fn policy(&self, context: &str) -> Policy {
+        Policy {
+            read_only: self.is_read_only,
+            protected: self.config.protected.clone(),
+            context: context.to_owned(),
+        }
+    }
+}
+
+/// Reads the kubeconfig and prepares every back end. Nothing is contacted yet.
+///
+/// # Errors
+/// The kubeconfig is missing, or cannot be used.
+pub async fn backends(place: &Place) -> Result<Backends, Report> {
+    let mut kube = place.kube.clone();
+    let mut cluster = Cluster::connect(&kube).await?;
+    let settings = place.config.cluster(cluster.context());
+    if settings.maintenance_namespace != ClusterConfig::default().maintenance_namespace {
+        // the watches need to know it, and the context had to be known first
+        kube.maintenance_namespace = Some(settings.maintenance_namespace.clone());
+        cluster = Cluster::connect(&kube).await?;
+    }
+    Ok(assemble(place, cluster, &settings))
+}
+
+fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends {
+    let hosts = config.ssh.options().map(|options| Hosts::new(options, Dialer::tcp()));
+    let etcd = config.etcd.options().map(|options| Etcd::new(options, Dialer::tcp(), hosts.clone()));
+    let context = cluster.context().to_owned();
+    let snapshot_dir = place
+        .snapshot_dir
+        .clone()
+        .or_else(|| config.snapshot.dir.clone())
+        .unwrap_or_else(|| place.state_dir.join("snapshots").join(file_name(&context)));
+    let settings = Settings {
+        context,
+        holder: holder(),
+        lease_namespace: config.maintenance_namespace.clone(),
+        snapshot_dir,
+        state_dir: place.state_dir.clone(),
+        timing: Timing::from(&config.timing),
+        adopt_lock: place.adopt_lock,
+    };
+    Backends { cluster, etcd, hosts, settings }
+}
+
+/// A context's name as the name of a directory: what could lead elsewhere becomes `_`.
+fn file_name(context: &str) -> PathBuf {
+    let safe: String = context
+        .chars()
+        .map(|ch| if ch.is_alphanumeric() || matches!(ch, '-' | '_' | '.' | '@') { ch } else { '_' })
+        .collect();
+    match safe.trim_matches('.') {
+        "" => Path::new("unnamed").to_owned(),
+        name => Path::new(name).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_cannot_lead_out_of_its_directory() {
+        assert_eq!(file_name("admin@east"), Path::new("admin@east"));
+        assert_eq!(file_name("arn:aws:eks/../x"), Path::new("arn_aws_eks_.._x"));
+        assert_eq!(file_name(".."), Path::new("unnamed"));
+    }
+}

@@ -1,0 +1,276 @@
+//! `pitstop run` and `pitstop snapshot`: the ladder on the command line, the run, its events as lines.
+
+use super::prompt::{self, Prompt};
+use super::text::Teller;
+use super::{Exit, Format, json, line, plan};
+use crate::domain::config::Policy;
+use crate::domain::guard::{Assent, Permit, Request, Rung, World, demand, grant};
+use crate::domain::ids::OpId;
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
+use crate::engine::{Backends, Facts, Run, start};
+
+/// How a run is confirmed and told.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// `--yes`.
+    pub is_confirmed: bool,
+    /// The value of an explicit `--context`.
+    pub context: Option<String>,
+    /// `--dry-run`.
+    pub is_dry: bool,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// Carries out a request.
+///
+/// # Errors
+/// The cluster cannot be read, the request is denied, or it is not confirmed.
+pub async fn run(backends: Backends, policy: &Policy, mut request: Request, manner: &Manner) -> Result<Exit, Report> {
+    let facts = facts(&backends, request.kind).await?;
+    if manner.is_dry {
+        return plan::show(&backends, &facts, policy, &request, manner.format).await;
+    }
+    if request.kind == Kind::Drain {
+        request.blocked = plan::is_blocked(&backends, &request).await?;
+    }
+    let lock = plan::lock(&backends).await;
+    let etcd = facts.etcd.clone();
+    let world = World {
+        nodes: (request.kind != Kind::Snapshot).then_some(&facts.nodes),
+        etcd: etcd.as_ref(),
+        lock: lock.as_deref(),
+    };
+    let mut prompt = Prompt::new();
+    let permit = confirm(policy, &request, world, manner, &mut prompt).await?;
+    let steps = crate::engine::plan(&request, &facts);
+    let run = start(backends, steps, permit, OpId(1), false);
+    follow(run, manner, prompt).await
+}
+
+/// What the plan is made from; a snapshot needs no API, so that it can be taken when there is none.
+async fn facts(backends: &Backends, kind: Kind) -> Result<Facts, Report> {
+    match Facts::read(backends).await {
+        Err(_) if kind == Kind::Snapshot => Ok(Facts::new(backends, std::collections::BTreeMap::new(), None)),
+        facts => facts,
+    }
+}
+
+/// The ladder on the command line: `--yes`, or the answer to a question.
+async fn confirm(
+    policy: &Policy,
+    request: &Request,
+    world: World<'_>,
+    manner: &Manner,
+    prompt: &mut Prompt,
+) -> Result<Permit, Report> {
+    let rung = demand(policy, request, world)?;
+    // a snapshot changes nothing in the cluster, and was asked for by name
+    if manner.is_confirmed || request.kind == Kind::Snapshot {
+        let given = Assent::Flag { context: manner.context.clone() };
+        return grant(policy, request, world, given);
+    }
+    if !prompt::is_possible() {
+        return Err(Report::new(FailureKind::Local, format!("{} is not confirmed", request.kind))
+            .hint("nobody can be asked here: give --yes, or run it in a terminal"));
+    }
+    let nodes: Vec<&str> = request.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
+    let what = format!("{} {} in context {}", request.kind, nodes.join(", "), policy.context);
+    let question = match &rung {
+        Rung::Key => format!("{what}: type y to confirm:"),
+        Rung::TypeName(name) => format!("{what}: type the node's name ({name}) to confirm:"),
+        Rung::TypeContext(context) => format!("{what}: type the context's name ({context}) to confirm:"),
+    };
+    let typed = prompt.ask(&question).await?.unwrap_or_default();
+    if rung == Rung::Key && typed != "y" {
+        return Err(Report::new(FailureKind::Cancelled, format!("{} was not confirmed", request.kind)));
+    }
+    grant(policy, request, world, Assent::Typed(typed)).map_err(|mut report| {
+        // what was typed was no: that is the operator's word, not a gate
+        report.kind = FailureKind::Cancelled;
+        report
+    })
+}
+
+/// Tells events until the run is over; answers its questions.
+async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Report> {
+    let Run { commands, mut events, cancel, .. } = run;
+    let mut desk = Desk {
+        commands: Some(commands),
+        prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
+        teller: Teller::default(),
+        view: None,
+        format: manner.format,
+        end: None,
+    };
+    let mut signals = Signals::new()?;
+    let mut interrupts = 0;
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = signals.next() => {
+                interrupts += 1;
+                if interrupts > 1 {
+                    return Ok(Exit::Interrupted);
+                }
+                super::complain(&Report::new(
+                    FailureKind::Cancelled,
+                    "interrupted: the run stops where it is; once more to leave at once",
+                ));
+                cancel.cancel();
+                continue;
+            }
+            event = events.recv() => event,
+        };
+        let Some(event) = event else { break };
+        desk.tell(&event)?;
+        let answer = tokio::select! {
+            biased;
+            () = signals.next() => { interrupts += 1; cancel.cancel(); None }
+            answer = desk.answer(&event) => answer?,
+        };
+        match answer {
+            None => {}
+            Some(Reply::Order(order)) => desk.order(order).await,
+            Some(Reply::Nobody) => desk.commands = None,
+            Some(Reply::Quit) => cancel.cancel(),
+        }
+    }
+    Ok(desk.exit(interrupts > 0))
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Report> {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(|error| Report::new(FailureKind::Local, format!("signals cannot be caught: {error}")))?;
+        Ok(Self { terminate })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// An answer to a run that waits.
+enum Reply {
+    Order(RunCommand),
+    /// Nobody is there to decide: the run ends as it is.
+    Nobody,
+    /// Stop where it is.
+    Quit,
+}
+
+/// Where the run's events arrive and its questions are answered.
+struct Desk {
+    commands: Option<tokio::sync::mpsc::Sender<RunCommand>>,
+    prompt: Option<Prompt>,
+    teller: Teller,
+    view: Option<RunView>,
+    format: Format,
+    end: Option<RunState>,
+}
+
+impl Desk {
+    fn tell(&mut self, event: &RunEvent) -> Result<(), Report> {
+        match &mut self.view {
+            Some(view) => view.apply(event),
+            None => self.view = RunView::begin(event),
+        }
+        if let RunChange::Finished { state, .. } = &event.change {
+            self.end = Some(*state);
+        }
+        match self.format {
+            Format::Json => json(event),
+            Format::Text => {
+                for text in self.teller.lines(event) {
+                    line(&text)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn order(&mut self, order: RunCommand) {
+        if let Some(commands) = &self.commands {
+            // a run that is over needs no orders
+            drop(commands.send(order).await);
+        }
+    }
+
+    /// What to tell a run that waits or failed.
+    async fn answer(&mut self, event: &RunEvent) -> Result<Option<Reply>, Report> {
+        let RunChange::State { state, .. } = &event.change else { return Ok(None) };
+        let Some(index) = self.view.as_ref().and_then(RunView::current) else { return Ok(None) };
+        match (state, &mut self.prompt) {
+            (RunState::Waiting | RunState::Paused, None) => Ok(Some(Reply::Order(RunCommand::Confirm(index)))),
+            (RunState::Failed, None) => Ok(Some(Reply::Nobody)),
+            (RunState::Waiting | RunState::Paused, Some(_)) => self.ask_before(index).await.map(Some),
+            (RunState::Failed, Some(_)) => self.ask_after(index).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn describe(&self, index: usize) -> String {
+        let step = self.view.as_ref().and_then(|view| view.steps.get(index)).map(|view| &view.step);
+        let Some(step) = step else { return String::new() };
+        let total = self.view.as_ref().map_or(0, |view| view.steps.len());
+        format!("[{:>2}/{total}] {}: {}\n        {}", index + 1, step.kind.name(), step.what, step.command)
+    }
+
+    async fn ask_before(&mut self, index: usize) -> Result<Reply, Report> {
+        let question = format!("{}\n  y go on, a go on by itself, k leave it out, x abort, q quit:", self.describe(index));
+        self.ask(&question, index, false).await
+    }
+
+    async fn ask_after(&mut self, index: usize) -> Result<Reply, Report> {
+        let question = format!("{} failed\n  t try again, k leave it out, x abort, q quit:", self.describe(index));
+        self.ask(&question, index, true).await
+    }
+
+    async fn ask(&mut self, question: &str, index: usize, has_failed: bool) -> Result<Reply, Report> {
+        let Some(prompt) = &mut self.prompt else { return Ok(Reply::Nobody) };
+        loop {
+            let Some(typed) = prompt.ask(question).await? else { return Ok(Reply::Quit) };
+            let order = match (typed.as_str(), has_failed) {
+                ("y", false) => RunCommand::Confirm(index),
+                ("a", false) => RunCommand::Automatic,
+                ("t", true) => RunCommand::Retry,
+                ("k", _) => RunCommand::Skip,
+                ("x", _) => RunCommand::Abort,
+                ("q", _) => return Ok(Reply::Quit),
+                _ => continue,
+            };
+            return Ok(Reply::Order(order));
+        }
+    }
+
+    fn exit(&self, was_interrupted: bool) -> Exit {
+        match self.end {
+            Some(RunState::Done) => Exit::Done,
+            Some(RunState::Aborted) => Exit::Stopped,
+            Some(RunState::Failed) => self.failure(),
+            _ if was_interrupted => Exit::Interrupted,
+            Some(_) => Exit::Stopped,
+            None => Exit::Error,
+        }
+    }
+
+    fn failure(&self) -> Exit {
+        let failed = self.view.iter().flat_map(|view| &view.steps).find_map(|view| match &view.state {
+            crate::domain::run::StepState::Ended(Outcome::Failed(report), _) => Some(report.kind),
+            _ => None,
+        });
+        failed.map_or(Exit::Error, Exit::of)
+    }
+}
+

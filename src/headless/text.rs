@@ -1,0 +1,184 @@
+//! Lines for people: errors, plans, events.
+
+use crate::domain::gate::{Gate, Verdict};
+use crate::domain::plan::{Plan, Step};
+use crate::domain::report::Report;
+use crate::domain::run::{Outcome, Progress, RunChange, RunEvent, RunState};
+use crate::domain::time::{Stamp, brief};
+use std::fmt::Write;
+use std::time::Duration;
+
+/// `error: …`, the reasons and the hint, each on a line of its own.
+pub fn error(report: &Report) -> String {
+    let mut text = format!("error: {}\n", report.message);
+    for cause in &report.causes {
+        // a String takes everything
+        let _ = writeln!(text, "  because: {cause}");
+    }
+    if let Some(hint) = &report.hint {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
+}
+
+/// The time of day, UTC: `14:03:22Z`.
+pub fn time(at: Stamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| "--:--:--Z".to_owned(), |at| at.strftime("%H:%M:%SZ").to_string())
+}
+
+/// The date and time, UTC: `2026-11-20 14:03Z`.
+pub fn date(at: Stamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0)
+        .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
+}
+
+/// A state in one word.
+pub fn state(state: RunState) -> &'static str {
+    match state {
+        RunState::Waiting => "waiting",
+        RunState::Running => "running",
+        RunState::Paused => "paused",
+        RunState::Failed => "failed",
+        RunState::Interrupted => "interrupted",
+        RunState::Done => "done",
+        RunState::Aborted => "aborted",
+    }
+}
+
+/// An outcome: a word, and what it says.
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done(words) => format!("done: {words}"),
+        Outcome::Warned(words) => format!("done, but look: {words}"),
+        Outcome::Skipped(words) => format!("skipped: {words}"),
+        Outcome::Failed(report) => format!("FAILED: {}", report.line()),
+        Outcome::Aborted => "stopped".to_owned(),
+    }
+}
+
+/// A gate: `ok`, `NO`, `?`, `-` and what it rests on.
+pub fn gate(gate: &Gate) -> String {
+    let (mark, note) = match &gate.verdict {
+        Verdict::Passed => ("ok", String::new()),
+        Verdict::Failed => ("NO", String::new()),
+        Verdict::Unknown => ("?", " (not known counts as not passed)".to_owned()),
+        Verdict::NotApplicable => ("-", String::new()),
+        Verdict::Accepted(reason) => ("ok", format!(" (accepted: {reason})")),
+    };
+    format!("{mark:<3}{:<16} {}{note}", gate.name, gate.evidence)
+}
+
+/// A step of a plan, with everything that it says about itself.
+pub fn step(number: usize, step: &Step) -> String {
+    let mut text = format!("{number:>2}. {:<17} {}\n", step.kind.name(), step.what);
+    let mut add = |label: &str, words: &str| {
+        let _ = writeln!(text, "      {label:<9} {words}");
+    };
+    if let Some(why) = &step.not_applicable {
+        add("n/a", why);
+        return text;
+    }
+    add("command", &step.command);
+    if !step.gates.is_empty() {
+        add("gates", &step.gates.join(", "));
+    }
+    if !step.timeout.is_zero() {
+        add("deadline", &brief(step.timeout));
+    }
+    if let Some(undo) = &step.undo {
+        add("undo", undo);
+    }
+    for note in &step.unchecked {
+        add("unchecked", note);
+    }
+    text
+}
+
+/// Turns events into lines; keeps what is needed to name steps and to leave out what says nothing new.
+#[derive(Debug, Default)]
+pub struct Teller {
+    names: Vec<&'static str>,
+    shown: Option<(Stamp, Progress)>,
+}
+
+/// Progress is told at most this often, so that a log is not flooded by a countdown.
+const QUIET: Duration = Duration::from_secs(5);
+
+impl Teller {
+    fn adopt(&mut self, steps: &[Step]) {
+        self.names.extend(steps.iter().map(|step| step.kind.name()));
+    }
+
+    fn head(&self, at: Stamp, step: usize) -> String {
+        let name = self.names.get(step).copied().unwrap_or("?");
+        format!("{} [{:>2}/{}] {name:<17} ", time(at), step + 1, self.names.len())
+    }
+
+    /// The lines for an event; none when it says nothing new.
+    pub fn lines(&mut self, event: &RunEvent) -> Vec<String> {
+        let at = event.at;
+        match &event.change {
+            RunChange::Planned { plan } => {
+                self.adopt(&plan.steps);
+                vec![format!("{} run {}: {}", time(at), event.run, title(plan))]
+            }
+            RunChange::State { state: RunState::Failed, .. } => {
+                vec![format!("{} the run waits for a decision", time(at))]
+            }
+            RunChange::State { .. } => Vec::new(),
+            RunChange::StepStarted { step, attempt } => {
+                self.shown = None;
+                let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+                vec![format!("{}begins{again}", self.head(at, *step))]
+            }
+            RunChange::Progressed { step, progress } => self.progress(at, *step, progress),
+            RunChange::GateRead { step, gate: read } => vec![format!("{}{}", self.head(at, *step), gate(read))],
+            RunChange::Noted { step, text, warn } => {
+                let mark = if *warn { "! " } else { "" };
+                vec![format!("{}{mark}{text}", self.head(at, *step))]
+            }
+            RunChange::StepEnded { step, outcome: how, took_ms } => {
+                let took = brief(Duration::from_millis(*took_ms));
+                vec![format!("{}{} ({took})", self.head(at, *step), outcome(how))]
+            }
+            RunChange::Undoing { steps } => {
+                self.adopt(steps);
+                let words = if steps.is_empty() { "nothing has to be put back" } else { "putting back" };
+                vec![format!("{} aborted: {words}", time(at))]
+            }
+            RunChange::Finished { state: end, left } => {
+                let mut lines = vec![format!("{} run {} is {}", time(at), event.run, state(*end))];
+                lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
+                if left.is_empty() && *end != RunState::Done {
+                    lines.push(format!("{} everything is as it was found", time(at)));
+                }
+                lines
+            }
+        }
+    }
+
+    fn progress(&mut self, at: Stamp, step: usize, progress: &Progress) -> Vec<String> {
+        let is_news = match &self.shown {
+            None => true,
+            Some((then, shown)) => {
+                at.since(*then) >= QUIET && (shown.text != progress.text || shown.items != progress.items)
+            }
+        };
+        if !is_news {
+            return Vec::new();
+        }
+        let head = self.head(at, step);
+        let mut lines = vec![format!("{head}{}", progress.text)];
+        lines.extend(progress.items.iter().map(|item| format!("{head}  {item}")));
+        self.shown = Some((at, progress.clone()));
+        lines
+    }
+}
+
+/// `reboot of cp-1, 16 steps`
+pub fn title(plan: &Plan) -> String {
+    let nodes: Vec<&str> = plan.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
+    let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
+    format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))
+}
