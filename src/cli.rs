@@ -53,28 +53,50 @@ pub struct Global {
     pub request_timeout: Option<Duration>,
 
     /// Path of the configuration [default: ~/.config/pitstop/config.toml]
-    #[arg(long, global = true, env = "PITSTOP_CONFIG", value_name = "FILE", help_heading = "pitstop")]
+    #[arg(
+        long,
+        global = true,
+        env = "PITSTOP_CONFIG",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "pitstop"
+    )]
     pub config: Option<PathBuf>,
     /// Change nothing; snapshots are still allowed
-    #[arg(long, global = true, env = "PITSTOP_READ_ONLY", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    #[arg(long, global = true, env = "PITSTOP_READ_ONLY", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
     pub read_only: bool,
     /// Colours [default: dark]
-    #[arg(long, global = true, env = "PITSTOP_THEME", value_name = "THEME", help_heading = "pitstop")]
+    #[arg(
+        long,
+        global = true,
+        env = "PITSTOP_THEME",
+        hide_env_values = true,
+        value_name = "THEME",
+        help_heading = "pitstop"
+    )]
     pub theme: Option<ThemeName>,
     /// Keys [default: pitstop]
-    #[arg(long, global = true, env = "PITSTOP_KEYS", value_name = "PRESET", help_heading = "pitstop")]
+    #[arg(
+        long,
+        global = true,
+        env = "PITSTOP_KEYS",
+        hide_env_values = true,
+        value_name = "PRESET",
+        help_heading = "pitstop"
+    )]
     pub keys: Option<Preset>,
     /// Draw with ASCII only
-    #[arg(long, global = true, env = "PITSTOP_ASCII", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    #[arg(long, global = true, env = "PITSTOP_ASCII", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
     pub ascii: bool,
     /// Leave the mouse to the terminal
-    #[arg(long, global = true, env = "PITSTOP_NO_MOUSE", value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
+    #[arg(long, global = true, env = "PITSTOP_NO_MOUSE", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new(), help_heading = "pitstop")]
     pub no_mouse: bool,
     /// What the log file tells: error, warn, info, debug, trace, or a filter such as info,kube=debug
     #[arg(
         long,
         global = true,
         env = "PITSTOP_LOG_LEVEL",
+        hide_env_values = true,
         value_name = "LEVEL",
         default_value = "info",
         hide_default_value = false,
@@ -99,21 +121,18 @@ pub enum Command {
         /// What for
         #[command(flatten)]
         target: Target,
-        /// How pods are moved
-        #[command(flatten)]
-        drain: DrainFlags,
         /// How to write
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
+        /// How pods are moved
+        #[command(flatten)]
+        drain: DrainFlags,
     },
     /// Carry out a run without a screen; asks before each step unless --yes
     Run {
         /// What for
         #[command(flatten)]
         target: Target,
-        /// How pods are moved
-        #[command(flatten)]
-        drain: DrainFlags,
         /// Confirm every step beforehand; in a protected context give --context too
         #[arg(short, long)]
         yes: bool,
@@ -126,6 +145,9 @@ pub enum Command {
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
+        /// How pods are moved
+        #[command(flatten)]
+        drain: DrainFlags,
     },
     /// Look at earlier runs in their journals
     Runs {

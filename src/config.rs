@@ -5,7 +5,9 @@
 mod file;
 mod places;
 
-pub use file::{ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, SshConfig, ThemeName, TimingConfig};
+pub use file::{
+    ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, SshConfig, ThemeName, TimingConfig,
+};
 pub use places::{config_path, holder, state_dir};
 
 use crate::domain::report::{FailureKind, Report};

@@ -1,5 +1,6 @@
 //! pitstop: a terminal console for Kubernetes node maintenance.
 
+pub mod app;
 pub mod backend;
 pub mod cli;
 pub mod config;
@@ -10,4 +11,5 @@ pub mod engine;
 pub mod headless;
 pub mod logging;
 pub mod proto;
+pub mod rehearsal;
 pub mod sim;

@@ -23,6 +23,9 @@ pub struct LogFile {
 /// The level is not one.
 pub fn begin(directory: &Path, level: &str) -> Result<Option<LogFile>, Report> {
     let filter = filter(level)?;
+    if std::fs::create_dir_all(directory).is_err() {
+        return Ok(None);
+    }
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix("pitstop")

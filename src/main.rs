@@ -1,2 +1,22 @@
-//! The `pitstop` command.
-fn main() {}
+//! The `pitstop` command: parse, dispatch, turn the end into an exit code.
+
+use clap::Parser;
+use pitstop::app::{self, Session};
+use pitstop::cli::Cli;
+use pitstop::headless::{Exit, complain};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // reports of defects, with the place where they happened; the terminal is restored by its guard
+    if let Err(error) = color_eyre::install() {
+        tracing::warn!("no reports of defects: {error}");
+    }
+    let cli = Cli::parse();
+    let exit = Session::begin(&cli).and_then(|session| app::dispatch(cli, &session));
+    let exit = exit.unwrap_or_else(|report| {
+        tracing::error!("{report}");
+        complain(&report);
+        Exit::of(report.kind)
+    });
+    ExitCode::from(exit.code())
+}

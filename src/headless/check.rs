@@ -30,7 +30,9 @@ pub async fn check(backends: &Backends, format: Format) -> Result<Exit, Report> 
     let gates = judge(&scene);
     let exit = verdict(&gates);
     match format {
-        Format::Json => json(&Page { context: &backends.settings.context, verdict: word(exit), gates: &gates })?,
+        Format::Json => {
+            json(&Page { context: &backends.settings.context, verdict: word(exit), gates: &gates })?
+        }
         Format::Text => {
             for gate in &gates {
                 line(&text::gate(gate))?;

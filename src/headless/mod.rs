@@ -4,6 +4,7 @@
 //! everything else is one object. Field names are stable. Errors go to standard error as text in either case.
 
 pub mod check;
+pub mod info;
 pub mod plan;
 mod prompt;
 pub mod run;
@@ -75,8 +76,9 @@ pub fn line(text: &str) -> Result<(), Report> {
 /// # Errors
 /// Nobody reads it any more.
 pub fn json(value: &impl serde::Serialize) -> Result<(), Report> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Report::new(FailureKind::Unexpected, format!("no JSON can be made of it: {error}")))?;
+    let text = serde_json::to_string(value).map_err(|error| {
+        Report::new(FailureKind::Unexpected, format!("no JSON can be made of it: {error}"))
+    })?;
     line(&text)
 }
 

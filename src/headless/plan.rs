@@ -32,7 +32,12 @@ struct Page<'a> {
 ///
 /// # Errors
 /// The cluster cannot be read.
-pub async fn plan(backends: &Backends, policy: &Policy, request: &Request, format: Format) -> Result<Exit, Report> {
+pub async fn plan(
+    backends: &Backends,
+    policy: &Policy,
+    request: &Request,
+    format: Format,
+) -> Result<Exit, Report> {
     let facts = Facts::read(backends).await?;
     show(backends, &facts, policy, request, format).await
 }
@@ -92,7 +97,9 @@ fn write(
     match answer {
         Ok(Rung::Key) => line("to start it: confirm with y, or --yes"),
         Ok(Rung::TypeName(name)) => line(&format!("to start it: type {name}, or --yes")),
-        Ok(Rung::TypeContext(name)) => line(&format!("to start it: type {name}, or --yes with --context {name}")),
+        Ok(Rung::TypeContext(name)) => {
+            line(&format!("to start it: type {name}, or --yes with --context {name}"))
+        }
         Err(report) => line(text::error(report).trim_end()),
     }
 }

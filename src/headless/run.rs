@@ -28,7 +28,12 @@ pub struct Manner {
 ///
 /// # Errors
 /// The cluster cannot be read, the request is denied, or it is not confirmed.
-pub async fn run(backends: Backends, policy: &Policy, mut request: Request, manner: &Manner) -> Result<Exit, Report> {
+pub async fn run(
+    backends: Backends,
+    policy: &Policy,
+    mut request: Request,
+    manner: &Manner,
+) -> Result<Exit, Report> {
     let facts = facts(&backends, request.kind).await?;
     if manner.is_dry {
         return plan::show(&backends, &facts, policy, &request, manner.format).await;
@@ -212,7 +217,9 @@ impl Desk {
         let RunChange::State { state, .. } = &event.change else { return Ok(None) };
         let Some(index) = self.view.as_ref().and_then(RunView::current) else { return Ok(None) };
         match (state, &mut self.prompt) {
-            (RunState::Waiting | RunState::Paused, None) => Ok(Some(Reply::Order(RunCommand::Confirm(index)))),
+            (RunState::Waiting | RunState::Paused, None) => {
+                Ok(Some(Reply::Order(RunCommand::Confirm(index))))
+            }
             (RunState::Failed, None) => Ok(Some(Reply::Nobody)),
             (RunState::Waiting | RunState::Paused, Some(_)) => self.ask_before(index).await.map(Some),
             (RunState::Failed, Some(_)) => self.ask_after(index).await.map(Some),
@@ -228,12 +235,16 @@ impl Desk {
     }
 
     async fn ask_before(&mut self, index: usize) -> Result<Reply, Report> {
-        let question = format!("{}\n  y go on, a go on by itself, k leave it out, x abort, q quit:", self.describe(index));
+        let question = format!(
+            "{}\n  y go on, a go on by itself, k leave it out, x abort, q quit:",
+            self.describe(index)
+        );
         self.ask(&question, index, false).await
     }
 
     async fn ask_after(&mut self, index: usize) -> Result<Reply, Report> {
-        let question = format!("{} failed\n  t try again, k leave it out, x abort, q quit:", self.describe(index));
+        let question =
+            format!("{} failed\n  t try again, k leave it out, x abort, q quit:", self.describe(index));
         self.ask(&question, index, true).await
     }
 
@@ -273,4 +284,3 @@ impl Desk {
         failed.map_or(Exit::Error, Exit::of)
     }
 }
-

@@ -145,9 +145,10 @@ fn find(state_dir: &Path, id: Option<&str>) -> Result<Record, Report> {
         (_, None, _) => Ok(found.swap_remove(0)),
         (_, _, Some(at)) => Ok(found.swap_remove(at)),
         (1, _, None) => Ok(found.swap_remove(0)),
-        (many, Some(id), None) => {
-            Err(Report::new(FailureKind::Local, format!("{many} runs begin with {id:?}: give more of the id")))
-        }
+        (many, Some(id), None) => Err(Report::new(
+            FailureKind::Local,
+            format!("{many} runs begin with {id:?}: give more of the id"),
+        )),
     }
 }
 
@@ -163,7 +164,9 @@ fn advice(record: &Record) -> Vec<String> {
             ));
         }
         if record.memory.has_cordoned {
-            words.push(format!("kubectl get node {node}, and when it is Ready and healthy: kubectl uncordon {node}"));
+            words.push(format!(
+                "kubectl get node {node}, and when it is Ready and healthy: kubectl uncordon {node}"
+            ));
         }
     }
     if record.view.as_ref().is_some_and(|view| view.has_done(StepKind::Lock)) {

@@ -133,7 +133,9 @@ impl Teller {
                 vec![format!("{}begins{again}", self.head(at, *step))]
             }
             RunChange::Progressed { step, progress } => self.progress(at, *step, progress),
-            RunChange::GateRead { step, gate: read } => vec![format!("{}{}", self.head(at, *step), gate(read))],
+            RunChange::GateRead { step, gate: read } => {
+                vec![format!("{}{}", self.head(at, *step), gate(read))]
+            }
             RunChange::Noted { step, text, warn } => {
                 let mark = if *warn { "! " } else { "" };
                 vec![format!("{}{mark}{text}", self.head(at, *step))]

@@ -5,6 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::credentials::SSH_USER;
 use super::error::Error;
 use super::serve::CONTEXT;
-use super::{Cluster, Credentials};
+use super::{Cluster, Credentials, Pace};
 
 /// Port by service: `api`, `api/NODE`, `etcd/NODE`, `ssh/NODE`.
 pub type Ports = BTreeMap<String, u16>;
@@ -88,7 +89,7 @@ impl Directory {
             kubeconfig: self.write("kubeconfig", &kubeconfig(credentials, ports))?,
             known_hosts: self.write("known_hosts", &credentials.known_hosts(hosts)?)?,
             identity: self.write("id_ed25519", &credentials.ssh_key)?,
-            config: self.write("config.toml", &self.config(ports)?)?,
+            config: self.write("config.toml", &self.config(cluster, ports)?)?,
         })
     }
 
@@ -106,7 +107,7 @@ impl Directory {
         Ok(path)
     }
 
-    fn config(&self, ports: &Ports) -> Result<String, Error> {
+    fn config(&self, cluster: &Cluster, ports: &Ports) -> Result<String, Error> {
         let path = |name: &str| self.path.join(name).display().to_string();
         let addresses = |service| {
             of_service(ports, service).map(|(node, port)| (node, format!("127.0.0.1:{port}"))).collect()
@@ -128,6 +129,7 @@ impl Directory {
                 addresses: addresses("ssh/"),
             },
             snapshot: SnapshotConfig { dir: path("snapshots") },
+            timing: TimingConfig::at(cluster.pace()),
         };
         let config = Config { cluster: BTreeMap::from([(CONTEXT, context)]) };
         toml::to_string(&config).map_err(|error| Error::Certificate(error.to_string()))
@@ -149,6 +151,7 @@ struct ContextConfig<'a> {
     etcd: EtcdConfig<'a>,
     ssh: SshConfig<'a>,
     snapshot: SnapshotConfig,
+    timing: TimingConfig,
 }
 
 #[derive(Serialize)]
@@ -173,6 +176,22 @@ struct SshConfig<'a> {
 #[derive(Serialize)]
 struct SnapshotConfig {
     dir: String,
+}
+
+/// Pauses that a run makes on purpose, as short as the cluster is fast.
+#[derive(Serialize)]
+struct TimingConfig {
+    settle: String,
+    verify_interval: String,
+    etcd_sample_interval: String,
+    poll: String,
+}
+
+impl TimingConfig {
+    fn at(pace: Pace) -> Self {
+        let short = |seconds| format!("{}ms", pace.of(Duration::from_secs(seconds)).as_millis().max(50));
+        Self { settle: short(10), verify_interval: short(10), etcd_sample_interval: short(5), poll: short(1) }
+    }
 }
 
 /// A kubeconfig with a context for the load-balanced endpoint and one (`CONTEXT-NODE`) for each API server.

@@ -1,0 +1,179 @@
+//! From a parsed command line to the room that does it.
+
+use crate::cli::{Cli, Command, Global, Output, Rehearsal, Runs};
+use crate::connect::{Place, backends};
+use crate::domain::config::DrainOptions;
+use crate::domain::guard::Request;
+use crate::domain::ids::NodeName;
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::headless::run::Manner;
+use crate::headless::{Exit, Format, check, info, plan, run, runs};
+use crate::logging::{self, LogFile};
+use crate::{config, rehearsal};
+use clap::CommandFactory;
+use std::path::Path;
+
+/// What lives as long as the process: the log file and the runtime.
+pub struct Session {
+    _log: Option<LogFile>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Session {
+    /// Begins to log, and starts the runtime.
+    ///
+    /// # Errors
+    /// The log level is not one, or the system gives no threads.
+    pub fn begin(cli: &Cli) -> Result<Self, Report> {
+        let log = logging::begin(&config::state_dir(), &cli.global.log_level)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+            Report::new(FailureKind::Local, format!("no runtime can be started: {error}"))
+        })?;
+        Ok(Self { _log: log, runtime })
+    }
+}
+
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Text => Self::Text,
+            Output::Json => Self::Json,
+        }
+    }
+}
+
+/// Does what was typed.
+///
+/// # Errors
+/// Whatever keeps it from being done, in one sentence with a hint.
+pub fn dispatch(cli: Cli, session: &Session) -> Result<Exit, Report> {
+    let Cli { global, command } = cli;
+    match command {
+        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Man) => manual(),
+        Some(Command::Info { sample_config: true, .. }) => {
+            crate::headless::line(config::SAMPLE.trim_end()).map(|()| Exit::Done)
+        }
+        Some(Command::Runs { command }) => past(&command),
+        Some(command) => session.runtime.block_on(act(&global, command)),
+        None => session.runtime.block_on(console(&global)),
+    }
+}
+
+async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
+    match command {
+        Command::Demo(choice) => demo(global, &choice).await,
+        Command::Sim { dir, rehearsal: choice } => rehearsal::serve(&dir, &choice).await,
+        Command::Check { output } => {
+            let place = Place::new(global)?;
+            check::check(&backends(&place).await?, output.into()).await
+        }
+        Command::Info { output, .. } => {
+            let place = Place::new(global)?;
+            info::info(&facts(&place), backends(&place).await, output.into()).await
+        }
+        Command::Plan { target, drain, output } => {
+            let place = Place::new(global)?;
+            let backends = backends(&place).await?;
+            let policy = place.policy(backends.cluster.context());
+            let request = request(target.kind.into(), &target.nodes, (&drain).into());
+            plan::plan(&backends, &policy, &request, output.into()).await
+        }
+        Command::Run { target, drain, yes, dry_run, adopt_lock, output } => {
+            let place = Place { adopt_lock, ..Place::new(global)? };
+            let request = request(target.kind.into(), &target.nodes, (&drain).into());
+            let manner = Manner {
+                is_confirmed: yes,
+                context: global.context.clone(),
+                is_dry: dry_run,
+                format: output.into(),
+            };
+            carry_out(&place, request, &manner).await
+        }
+        Command::Snapshot { to, output } => {
+            let here = std::env::current_dir().unwrap_or_default();
+            let place = Place { snapshot_dir: to.map(|to| here.join(to)), ..Place::new(global)? };
+            let manner = Manner {
+                is_confirmed: true,
+                context: global.context.clone(),
+                is_dry: false,
+                format: output.into(),
+            };
+            carry_out(&place, request(Kind::Snapshot, &[], DrainOptions::default()), &manner).await
+        }
+        // answered without a runtime
+        Command::Runs { .. } | Command::Completions { .. } | Command::Man => Ok(Exit::Done),
+    }
+}
+
+fn request(kind: Kind, nodes: &[String], drain: DrainOptions) -> Request {
+    let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
+    Request { kind, nodes, drain, blocked: false }
+}
+
+async fn carry_out(place: &Place, request: Request, manner: &Manner) -> Result<Exit, Report> {
+    let backends = backends(place).await?;
+    let policy = place.policy(backends.cluster.context());
+    run::run(backends, &policy, request, manner).await
+}
+
+fn past(command: &Runs) -> Result<Exit, Report> {
+    let state = config::state_dir();
+    match command {
+        Runs::List { output } => runs::list(&state, (*output).into()),
+        Runs::Show { id, output } => runs::show(&state, id.as_deref(), (*output).into()),
+    }
+}
+
+fn facts(place: &Place) -> info::Facts {
+    let display = |path: &Path| path.display().to_string();
+    info::Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        config: place.config.path.as_deref().map_or_else(
+            || {
+                let usual = config::config_path().map_or_else(|| "none".to_owned(), |path| display(&path));
+                format!("{usual} (not there: defaults)")
+            },
+            display,
+        ),
+        state_dir: display(&place.state_dir),
+        runs: display(&crate::engine::journal::directory(&place.state_dir)),
+        holder: config::holder(),
+    }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<Exit, Report> {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "pitstop", &mut text);
+    crate::headless::line(String::from_utf8_lossy(&text).trim_end()).map(|()| Exit::Done)
+}
+
+fn manual() -> Result<Exit, Report> {
+    let mut text = Vec::new();
+    clap_mangen::Man::new(Cli::command())
+        .render(&mut text)
+        .map_err(|error| Report::new(FailureKind::Unexpected, format!("no manual can be made: {error}")))?;
+    crate::headless::line(String::from_utf8_lossy(&text).trim_end()).map(|()| Exit::Done)
+}
+
+/// The console on the current context.
+async fn console(global: &Global) -> Result<Exit, Report> {
+    let place = Place::new(global)?;
+    open(place, None).await
+}
+
+/// The console on a simulated cluster that lives as long as it.
+async fn demo(global: &Global, choice: &Rehearsal) -> Result<Exit, Report> {
+    let stage = rehearsal::Stage::open(choice).await?;
+    let place = stage.place(global)?;
+    let exit = open(place, Some(stage.words())).await;
+    stage.close().await;
+    exit
+}
+
+async fn open(place: Place, demo: Option<String>) -> Result<Exit, Report> {
+    let _ = (place, demo);
+    Err(Report::new(FailureKind::Local, "the console is not part of this build yet")
+        .hint("see `pitstop run`"))
+}

@@ -1,0 +1,72 @@
+//! `pitstop info`: versions and places, for bug reports and for finding things.
+
+use super::{Exit, Format, json, line};
+use crate::domain::report::Report;
+use crate::engine::Backends;
+use serde::Serialize;
+
+/// What is known without a cluster.
+#[derive(Debug, Clone, Serialize)]
+pub struct Facts {
+    /// Our version.
+    pub version: String,
+    /// The configuration's path.
+    pub config: String,
+    /// Where state and log files are.
+    pub state_dir: String,
+    /// Where journals are.
+    pub runs: String,
+    /// Who we are to others: `user@host`.
+    pub holder: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Page<'a> {
+    #[serde(flatten)]
+    facts: &'a Facts,
+    context: Option<&'a str>,
+    snapshots: Option<String>,
+    server: Option<String>,
+    /// Why the cluster cannot be spoken to.
+    trouble: Option<String>,
+}
+
+/// Shows it; a cluster that cannot be reached is said, and is no error here.
+///
+/// # Errors
+/// Nothing can be written.
+pub async fn info(facts: &Facts, backends: Result<Backends, Report>, format: Format) -> Result<Exit, Report> {
+    let mut page = Page { facts, context: None, snapshots: None, server: None, trouble: None };
+    match &backends {
+        Err(report) => page.trouble = Some(report.line()),
+        Ok(backends) => {
+            page.context = Some(&backends.settings.context);
+            page.snapshots = Some(backends.settings.snapshot_dir.display().to_string());
+            match backends.cluster.version().await {
+                Ok(version) => page.server = Some(version),
+                Err(error) => page.trouble = Some(error.to_string()),
+            }
+        }
+    }
+    if format == Format::Json {
+        json(&page)?;
+        return Ok(Exit::Done);
+    }
+    let rows = [
+        ("pitstop", Some(facts.version.as_str())),
+        ("configuration", Some(&facts.config)),
+        ("state", Some(&facts.state_dir)),
+        ("journals", Some(&facts.runs)),
+        ("holder", Some(&facts.holder)),
+        ("context", page.context),
+        ("snapshots", page.snapshots.as_deref()),
+        ("server", page.server.as_deref()),
+        ("trouble", page.trouble.as_deref()),
+    ];
+    for (name, value) in rows {
+        if let Some(value) = value {
+            line(&format!("{name:<14} {value}"))?;
+        }
+    }
+    Ok(Exit::Done)
+}
