@@ -19,9 +19,10 @@ use super::host::{Facts, Files, Host, HostParts};
 use super::machine::Machine;
 use super::pace::Pace;
 use super::pki::ControlPlanePki;
-use super::scenario::{self, NodeSpec, Scenario};
+use super::scenario::{self, Action, Scenario};
 use super::store::Store;
 use super::tls::{Clients, server_config};
+use super::trouble::{SharedFaults, Trouble};
 use super::wire::{self, Dial, refused};
 use super::world::{self, World};
 
@@ -51,6 +52,7 @@ pub struct Cluster {
     processes: Vec<ApiProcess>,
     api: Api,
     world: World,
+    trouble: Trouble,
     fresh: Credentials,
     credentials: OnceLock<Credentials>,
     control_planes: Mutex<BTreeMap<String, ControlPlane>>,
@@ -91,8 +93,10 @@ impl Cluster {
             ..Options::default()
         };
         let api = Api::new(store.clone(), faults.clone(), options);
-        let world =
-            world::start(store.clone(), &machines, &scenario, pace, ensemble.serving(), stop.clone());
+        let world = world::start(store.clone(), &machines, &scenario, pace, ensemble.serving(), stop.clone());
+        let hosts = specs.iter().map(|spec| (spec.name.clone(), SharedFaults::new(spec.host.clone().into())));
+        let trouble = Trouble::new(ensemble.clone(), hosts.collect());
+        trouble.schedule(&scenario.events, pace, &stop);
         let bridge = follow_connection(faults, world.api_down(), processes.clone());
         let token = stop.clone();
         tokio::spawn(async move {
@@ -107,6 +111,7 @@ impl Cluster {
             processes,
             api,
             world,
+            trouble,
             fresh: Credentials::generate()?,
             credentials: OnceLock::new(),
             control_planes: Mutex::default(),
@@ -144,6 +149,13 @@ impl Cluster {
     /// The controllers, to let things happen.
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// Lets something happen now, as an event of the scenario would.
+    pub async fn act(&self, action: Action) {
+        if !self.trouble.act(&action) {
+            self.world.act(action).await;
+        }
     }
 
     /// Scripted trouble of the API.
@@ -249,10 +261,9 @@ impl Cluster {
         let specs = self.scenario.node_specs();
         let spec = specs.into_iter().find(|spec| spec.name == machine.name()).unwrap_or_default();
         let (cluster, credentials) = (&self.scenario.cluster, self.credentials());
-        let NodeSpec { kernel, host: faults, .. } = spec;
         let facts =
-            Facts { kernel: kernel.unwrap_or_else(|| cluster.kernel.clone()), os: cluster.os.clone() };
-        let (files, ports) = if machine.is_control_plane() {
+            Facts { kernel: spec.kernel.unwrap_or_else(|| cluster.kernel.clone()), os: cluster.os.clone() };
+        let (files, services) = if machine.is_control_plane() {
             let plane = self.control_plane(machine)?;
             let files =
                 Files::of_control_plane(credentials, &plane.pki, machine, &cluster.etcd, &cluster.version)?;
@@ -261,7 +272,8 @@ impl Cluster {
             (Files::of_worker(credentials, machine)?, BTreeMap::new())
         };
         let etcd = machine.is_control_plane().then(|| self.ensemble.clone());
-        let parts = HostParts { machine: machine.clone(), facts, faults, files, etcd, ports };
+        let faults = self.trouble.of_host(machine.name());
+        let parts = HostParts { machine: machine.clone(), facts, faults, files, etcd, ports: services };
         Host::new(parts, credentials, self.pace, self.stop.clone())
     }
 }
@@ -295,7 +307,7 @@ async fn follow_connection(faults: Faults, mut api_down: watch::Receiver<bool>, 
         }
         let changes = servers.iter_mut().map(|up| Box::pin(up.changed()));
         tokio::select! {
-            changed = api_down.changed() => if changed.is_err() { return },
+            told = api_down.changed() => if told.is_err() { return },
             _ = futures::future::select_all(changes) => {}
         }
     }

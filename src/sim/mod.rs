@@ -18,6 +18,7 @@ pub mod subject;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+pub mod trouble;
 pub mod wire;
 pub mod world;
 

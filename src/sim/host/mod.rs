@@ -13,7 +13,7 @@ mod systemd;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::etcd::Ensemble;
 use super::machine::Machine;
 use super::pace::Pace;
+use super::trouble::SharedFaults;
 use super::wire::Dial;
 use super::{Credentials, Error};
 pub use files::Files;
@@ -92,7 +93,7 @@ struct Inner {
     machine: Machine,
     pace: Pace,
     facts: Facts,
-    faults: Mutex<HostFaults>,
+    faults: SharedFaults,
     files: Files,
     etcd: Option<Ensemble>,
     ports: BTreeMap<u16, Dial>,
@@ -109,7 +110,7 @@ pub struct HostParts {
     /// Names and versions.
     pub facts: Facts,
     /// What differs.
-    pub faults: HostFaults,
+    pub faults: SharedFaults,
     /// Its files.
     pub files: Files,
     /// The etcd whose member runs here.
@@ -131,7 +132,7 @@ impl Host {
             machine: parts.machine,
             pace,
             facts: parts.facts,
-            faults: Mutex::new(parts.faults),
+            faults: parts.faults,
             files: parts.files,
             etcd: parts.etcd,
             ports: parts.ports,

@@ -17,6 +17,7 @@ use crate::sim::etcd::{Ensemble, EtcdSpec, MemberFaults};
 use crate::sim::machine::{BOOT, Machine, MachineSpec, RebootOutcome, SHUTDOWN};
 use crate::sim::pace::Pace;
 use crate::sim::pki::ControlPlanePki;
+use crate::sim::trouble::SharedFaults;
 use crate::sim::wire::{self, Dial};
 
 struct Bench {
@@ -51,6 +52,7 @@ fn bench(faults: HostFaults) -> Bench {
     });
     let facts = Facts { kernel: "6.8.0-87-generic".into(), os: "Ubuntu 24.04.3 LTS".into() };
     let services = BTreeMap::from([(2379, echo)]);
+    let faults = SharedFaults::new(faults.into());
     let parts = HostParts { machine, facts, faults, files, etcd: Some(etcd), ports: services };
     let host = Host::new(parts, &credentials, Pace::default(), stop.clone()).unwrap();
     Bench { host, credentials, _stop: stop.drop_guard() }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 
 use super::settings::Span;
+use crate::sim::etcd::MemberFaults;
+use crate::sim::host::HostFaults;
 
 /// Something that happens at a moment after the start.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,6 +99,22 @@ pub enum Action {
         /// Name.
         name: String,
     },
+    /// Something about an etcd member changes; what is not said is well again.
+    EtcdMember {
+        /// Its node.
+        node: String,
+        /// How it is from now on.
+        #[serde(default)]
+        faults: MemberFaults,
+    },
+    /// Something about a host changes; what is not said is usual again.
+    Host {
+        /// Its node.
+        node: String,
+        /// How it is from now on.
+        #[serde(default)]
+        faults: HostFaults,
+    },
     /// Pods begin to crash; the name may end in `*`.
     Crash {
         /// Namespace.
@@ -116,6 +134,8 @@ impl Action {
             | Action::Flap { node, .. }
             | Action::Cordon { node }
             | Action::Uncordon { node }
+            | Action::EtcdMember { node, .. }
+            | Action::Host { node, .. }
             | Action::DeleteNode { node } => Some(node),
             _ => None,
         }
