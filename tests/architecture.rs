@@ -4,6 +4,8 @@
 //! too; the console's core knows only `domain`, its view the core, its shell everything below it; `sim` is an honest
 //! peer and knows only the messages on the wire. `main`, `cli` and `config` tie the rooms together.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where something is missing")]
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -268,7 +270,7 @@ fn line_with(code: &str, word: &str) -> Option<usize> {
             plain
                 || line.match_indices(word).any(|(at, _)| {
                     let before = &line[..at];
-                    !before.ends_with(is_name) && !(krate.is_some() && before.ends_with("::"))
+                    !(before.ends_with(is_name) || krate.is_some() && before.ends_with("::"))
                 })
         })
         .map(|at| at + 1)

@@ -15,15 +15,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-const COLUMNS: [Column; 8] = [
-    Column::new("BUDGET", 0, 10, 48),
-    Column::whole("STATE", 0),
-    Column::whole("ALLOWS", 1).right(),
-    Column::whole("HEALTHY", 2).right(),
-    Column::whole("NEEDS", 4).right(),
-    Column::new("ASKS", 6, 8, 24),
-    Column::new("NODES", 5, 10, 40),
-    Column::new("NOTES", 3, 12, 90),
+const COLUMNS: [Column; 7] = [
+    Column::new("BUDGET", 0, 18, 48).middle(),
+    Column::whole("ALLOWS", 0),
+    Column::whole("HEALTHY", 1).right(),
+    Column::whole("NEEDS", 3).right(),
+    Column::whole("ASKS", 5),
+    Column::new("NODES", 4, 10, 40),
+    Column::new("NOTES", 2, 14, 46),
 ];
 
 /// Draws the pane.
@@ -60,7 +59,6 @@ fn cells<'a>(look: &Look, model: &Model, row: &'a BudgetRow) -> Vec<Line<'a>> {
     vec![
         look.line(Tone::Strong, row.key.to_string()),
         words::budget(look, row).span(look).into(),
-        look.line(tone, row.allowed.to_string()),
         look.line(tone, format!("{}/{}", row.healthy, row.expected)),
         look.line(tone, row.desired.to_string()),
         look.line(Tone::Muted, row.demand.to_string()),

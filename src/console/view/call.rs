@@ -97,7 +97,7 @@ fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
         RunState::Done | RunState::Aborted | RunState::Interrupted => {
             let span = clock(run.ended.unwrap_or(model.now).since(run.started));
             let left = if run.left.is_empty() {
-                "nothing is left changed".to_owned()
+                "nothing is left changed beyond its purpose".to_owned()
             } else {
                 format!("left: {}", run.left.join("; "))
             };

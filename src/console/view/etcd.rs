@@ -18,7 +18,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 const COLUMNS: [Column; 11] = [
-    Column::new("MEMBER", 0, 6, 32),
+    Column::new("MEMBER", 0, 10, 32).middle(),
     Column::whole("ROLE", 1),
     Column::whole("HEALTH", 0),
     Column::whole("LAG", 3).right(),
@@ -26,9 +26,9 @@ const COLUMNS: [Column; 11] = [
     Column::whole("IN USE", 6).right(),
     Column::whole("TERM", 8).right(),
     Column::whole("ANSWERS", 7).right(),
-    Column::whole("AGE", 4).right(),
+    Column::whole("SEEN", 4).right(),
     Column::whole("VERSION", 9),
-    Column::new("NOTES", 2, 10, 90),
+    Column::new("NOTES", 2, 24, 90),
 ];
 
 /// Draws the pane.
@@ -39,7 +39,9 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     let mut after = Vec::new();
     if let Some(view) = view {
-        after.push(listing::count(look, rows.len(), view.members.len(), true));
+        if rows.len() != view.members.len() {
+            after.push(listing::count(look, rows.len(), view.members.len(), true));
+        }
         after.extend(margin(look, model, view));
     }
     let right = view
@@ -49,9 +51,9 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let news = view.and_then(trouble);
     // a word that concerns the whole cluster takes the last row
     if let Some(words) = news.filter(|_| !rows.is_empty() && area.height > 4) {
-        let (upper, last) = split_bottom(area, 1);
+        let (upper, bottom) = split_bottom(area, 1);
         area = upper;
-        look.put(buf, last, look.line(Tone::Bad, format!("  {} {words}", look.glyphs.warn)));
+        look.put(buf, bottom, look.line(Tone::Bad, format!("  {} {words}", look.glyphs.warn)));
     }
     let access = view.map_or("", |view| view.access.as_str());
     let listing = Listing {

@@ -68,7 +68,7 @@ fn draw_hints(look: &Look, buf: &mut Buffer, area: Rect, hints: &[Hint]) {
     let mut end = Vec::new();
     for hint in last {
         let line = self::hint(look, hint);
-        room = room.saturating_sub(line_width(&line) + 2);
+        room = room.saturating_sub(line_width(&line) + 4);
         end.extend(line.spans);
         end.push(Span::raw(" "));
     }

@@ -15,8 +15,8 @@ use ratatui::text::{Line, Span};
 
 /// Blank columns between two facts.
 const GAP: usize = 3;
-/// The context is not cut below this while other facts can go.
-const LEAST_CONTEXT: usize = 12;
+/// Other facts go before the context is cut below this.
+const MOST_CONTEXT: usize = 24;
 
 /// Draws one or two lines.
 pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
@@ -24,19 +24,21 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     if second.height == 0 {
         let right = fit_right(look, runs(look, model), first, 2);
         let room = usize::from(first.width).saturating_sub(line_width(&right) + GAP);
-        let mut facts = vec![liveness(look, model), quorum(look, model)];
-        facts.extend(lock(look, model));
-        look.put(buf, first, left_line(look, model, room, facts));
+        let mut facts = vec![(0, liveness(look, model)), (1, quorum(look, model))];
+        facts.extend(lock(look, model).map(|lock| (3, lock)));
+        look.put(buf, first, left_line(look, model, room, marks(look, model), facts));
         look.put_right(buf, first, right);
         return;
     }
-    let right = liveness(look, model);
+    let mut right = liveness(look, model);
+    right.spans.push(Span::raw(" "));
     let room = usize::from(first.width).saturating_sub(line_width(&right) + GAP);
-    look.put(buf, first, left_line(look, model, room, Vec::new()));
+    look.put(buf, first, left_line(look, model, room, Vec::new(), Vec::new()));
     look.put_right(buf, first, right);
     let right = fit_right(look, runs(look, model), second, 2);
     let room = usize::from(second.width).saturating_sub(line_width(&right) + GAP);
     let mut facts = vec![quorum(look, model)];
+    facts.extend(marks(look, model));
     facts.extend(lock(look, model));
     let mut line = join(facts, room + 2);
     line.spans.insert(0, Span::raw(" "));
@@ -44,22 +46,28 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     look.put_right(buf, second, right);
 }
 
-/// Product, context, version and marks, then other facts as far as they fit.
-fn left_line<'a>(look: &Look, model: &'a Model, room: usize, others: Vec<Line<'a>>) -> Line<'a> {
+/// Product, context, marks and version, then other facts as far as they fit, those of a lower rank before others.
+fn left_line<'a>(
+    look: &Look,
+    model: &'a Model,
+    room: usize,
+    marks: Vec<Line<'a>>,
+    mut others: Vec<(u8, Line<'a>)>,
+) -> Line<'a> {
     let brand = Line::from(vec![Span::raw(" "), look.say(Tone::Accent, "pitstop")]);
-    let mut marks = Vec::new();
-    if model.setup.policy.read_only {
-        marks.push(look.line(Tone::Warn, "[read-only]"));
-    }
-    if let Some(demo) = &model.setup.demo {
-        marks.push(look.line(Tone::Warn, format!("[{demo}]")));
-    }
-    let version = model.known.version.as_deref().map(|version| look.line(Tone::Muted, version));
+    let version = model.known.version.as_deref().map(|version| (2, look.line(Tone::Muted, version)));
+    others.splice(0..0, version);
     let context = model.setup.policy.context.as_str();
-    let needs = |lines: &[Line<'_>]| -> usize { lines.iter().map(|line| line_width(line) + GAP).sum() };
-    let fixed = line_width(&brand) + GAP + needs(&marks);
-    let wanted = needs(version.as_slice()) + needs(&others);
-    let spare = room.saturating_sub(fixed + wanted).max(LEAST_CONTEXT.min(room.saturating_sub(fixed)));
+    let fixed: usize = [&brand].into_iter().chain(&marks).map(|line| line_width(line) + GAP).sum();
+    let needs =
+        |facts: &[(u8, Line<'_>)]| -> usize { facts.iter().map(|(_, line)| line_width(line) + GAP).sum() };
+    let wanted = width(context).min(MOST_CONTEXT);
+    // the least important facts go, so that the context can be read
+    while fixed + wanted + needs(&others) > room {
+        let Some(least) = (0..others.len()).max_by_key(|&at| others[at].0) else { break };
+        others.remove(least);
+    }
+    let spare = room.saturating_sub(fixed + needs(&others));
     let context = match context {
         "" => look.line(Tone::Unknown, "no context"),
         context => {
@@ -67,8 +75,16 @@ fn left_line<'a>(look: &Look, model: &'a Model, room: usize, others: Vec<Line<'a
             look.line(tone, cut_middle(context, spare.min(width(context)), look.glyphs.ellipsis))
         }
     };
-    let facts = [brand, context].into_iter().chain(marks).chain(version).chain(others);
+    let others = others.into_iter().map(|(_, line)| line);
+    let facts = [brand, context].into_iter().chain(marks).chain(others);
     join(facts.collect(), room)
+}
+
+/// What must not be forgotten: nothing can be changed, nothing is real.
+fn marks<'a>(look: &Look, model: &Model) -> Vec<Line<'a>> {
+    let read_only = model.setup.policy.read_only.then(|| look.line(Tone::Warn, "[read-only]"));
+    let demo = model.setup.demo.as_ref().map(|demo| look.line(Tone::Warn, format!("[{demo}]")));
+    read_only.into_iter().chain(demo).collect()
 }
 
 /// Facts side by side, as many as fit.
@@ -97,7 +113,6 @@ fn liveness<'a>(look: &Look, model: &Model) -> Line<'a> {
         }
         spans.extend(source::badge(look, model, source));
     }
-    spans.push(Span::raw(" "));
     Line::from(spans)
 }
 
@@ -119,13 +134,13 @@ fn quorum<'a>(look: &Look, model: &Model) -> Line<'a> {
 
 /// Who holds the maintenance lock, when somebody does.
 fn lock<'a>(look: &Look, model: &Model) -> Option<Line<'a>> {
-    let lock = model.known.lock.as_ref()?;
-    let ours = lock.run.as_ref().is_some_and(|id| model.live_runs().any(|run| run.id == *id));
-    let (tone, words) = match (&lock.tombstone, lock.is_expired(model.now)) {
+    let lease = model.known.lock.as_ref()?;
+    let ours = lease.run.as_ref().is_some_and(|id| model.live_runs().any(|run| run.id == *id));
+    let (tone, words) = match (&lease.tombstone, lease.is_expired(model.now)) {
         _ if ours => (Tone::Text, "this run".to_owned()),
-        (Some(_), _) => (Tone::Warn, format!("left behind by {}", lock.holder)),
-        (None, true) => (Tone::Warn, format!("{}, not renewed any more", lock.holder)),
-        (None, false) => (Tone::Warn, lock.holder.clone()),
+        (Some(_), _) => (Tone::Warn, format!("left behind by {}", lease.holder)),
+        (None, true) => (Tone::Warn, format!("{}, not renewed any more", lease.holder)),
+        (None, false) => (Tone::Warn, lease.holder.clone()),
     };
     Some(Line::from(vec![look.say(Tone::Muted, "lock "), look.say(tone, words)]))
 }

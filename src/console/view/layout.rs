@@ -75,10 +75,8 @@ pub fn regions(area: Rect, wants: &Wants) -> Regions {
     let header_height = if shape == Shape::Four { 1 } else { 2 };
     let (header, rest) = split_top(area, header_height);
     let (body, footer) = split_bottom(rest, 1);
-    let (call, body) = match wants.call {
-        true => (Some(first_row(body).0), first_row(body).1),
-        false => (None, body),
-    };
+    let (call, body) = split_top(body, u16::from(wants.call));
+    let call = wants.call.then_some(call);
     let mut regions = Regions { header, call, tabs: None, panes: Vec::new(), bars: Vec::new(), footer };
     match (shape, wants.run) {
         (Shape::TooSmall, _) => {}
@@ -104,7 +102,7 @@ fn grid(regions: &mut Regions, body: Rect, wants: &Wants) {
     let tall = body.height;
     // a blank row above a title lets the panes breathe where there is room
     let air = u16::from(tall >= 30);
-    let (nodes, rest) = split_top(body, height(wants.nodes, 6, tall * 2 / 5) + air);
+    let (nodes, rest) = split_top(body, height(wants.nodes, 6, tall / 2) + air);
     let pair = height(wants.members.max(wants.budgets), 5, tall * 3 / 10) + air;
     let (pair, log) = split_top(rest, pair);
     let (etcd, right) = split_left(pair, body.width / 2 - 1);
@@ -121,9 +119,9 @@ fn grid(regions: &mut Regions, body: Rect, wants: &Wants) {
 
 /// The run at the left at full height, the others stacked at its right.
 fn beside_run(regions: &mut Regions, body: Rect, wants: &Wants, shape: Shape) {
-    let share =
-        if shape == Shape::Four { (body.width * 11 / 20).max(66) } else { (body.width * 3 / 5).min(56) };
-    let (run, right) = split_left(body, share);
+    let columns =
+        if shape == Shape::Four { (body.width * 11 / 20).max(66) } else { 45 + (body.width - 80) / 2 };
+    let (run, right) = split_left(body, columns);
     let (bar, stack) = split_left(right, 3);
     regions.bars.push(Rect { x: bar.x + 1, width: 1, ..bar });
     regions.panes.push((Pane::Run, run));
@@ -147,6 +145,7 @@ fn beside_run(regions: &mut Regions, body: Rect, wants: &Wants, shape: Shape) {
 
 #[cfg(test)]
 mod tests {
+    use super::Shape::{Four, One, TooSmall, Two};
     use super::*;
     use proptest::prelude::*;
 
@@ -163,7 +162,6 @@ mod tests {
         let shapes =
             [(59, 40), (200, 14), (60, 15), (79, 50), (80, 23), (80, 24), (119, 40), (120, 29), (120, 30)]
                 .map(|(width, height)| shape(Rect::new(0, 0, width, height)));
-        use Shape::{Four, One, TooSmall, Two};
         assert_eq!(shapes, [TooSmall, TooSmall, One, One, One, Two, Two, Two, Four]);
     }
 
@@ -171,7 +169,7 @@ mod tests {
     fn sixteen_steps_fit_beside_the_others_at_80x24() {
         let regions = at(80, 24, true);
         let (_, run) = regions.panes.iter().find(|(pane, _)| *pane == Pane::Run).copied().unwrap();
-        assert!(run.height > 16 && run.width >= 44, "{run:?}");
+        assert!(run.height > 16 && run.width >= 45, "{run:?}");
         let shown: Vec<Pane> = regions.panes.iter().map(|(pane, _)| *pane).collect();
         assert_eq!(shown, [Pane::Run, Pane::Nodes, Pane::Etcd, Pane::Log]);
         assert_eq!(regions.call.map(|call| call.width), Some(80));

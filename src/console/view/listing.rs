@@ -47,7 +47,8 @@ pub fn draw<'r>(
     let range = window(listing.selected, listing.len, height);
     let mut right = Vec::new();
     if let Some(old) = &old {
-        right.push(look.say(Tone::Unknown, format!("{} {old}", look.glyphs.unknown)));
+        let words = format!("{} {old}", look.glyphs.unknown);
+        listing.title.after.insert(0, look.say(Tone::Unknown, words));
     }
     if !listing.filter.is_empty() {
         right.push(look.say(Tone::Accent, format!("/{}", listing.filter)));

@@ -2,7 +2,7 @@
 
 use super::look::{Look, rows};
 use super::pane::{self, Title};
-use super::text::columns;
+use super::text::{cut_middle, width};
 use super::theme::Tone;
 use super::words::time_of_day;
 use crate::console::list::window;
@@ -11,14 +11,34 @@ use crate::console::rows::visible_log;
 use crate::domain::log::{Level, LogLine};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::text::{Line, Span};
+use ratatui::text::Line;
 
-/// With less room the node is not a column of its own.
-const ROOM_FOR_NODE: u16 = 76;
-/// With less room the operation is not a column of its own.
-const ROOM_FOR_OP: u16 = 56;
-/// Columns of a node's name.
-const NODE: usize = 14;
+/// With less room there is no column for the node, nor for the operation.
+const ROOM_FOR_NODE: u16 = 60;
+/// With less room the time has no seconds and the level no word.
+const ROOM_FOR_WORDS: u16 = 44;
+/// A node's name is cut to this.
+const NODE: usize = 18;
+
+/// Columns of the parts of a line; 0 = left out.
+#[derive(Debug, Clone, Copy)]
+struct Widths {
+    all: u16,
+    op: usize,
+    node: usize,
+}
+
+impl Widths {
+    /// As wide as the visible lines need.
+    fn of<'l>(lines: impl Iterator<Item = &'l LogLine> + Clone, all: u16) -> Self {
+        if all < ROOM_FOR_NODE {
+            return Self { all, op: 0, node: 0 };
+        }
+        let op = lines.clone().filter_map(|line| Some(width(&line.op?.to_string()))).max().unwrap_or(0);
+        let node = lines.filter_map(|line| Some(width(line.node.as_ref()?.as_str()))).max().unwrap_or(0);
+        Self { all, op, node: node.min(NODE) }
+    }
+}
 
 /// Draws the pane.
 pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
@@ -42,11 +62,12 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         return;
     }
     let focused = model.focus == Pane::Log && model.dialogs.is_empty();
-    let visible = range.clone().filter_map(|at| Some((at, lines.get(at)?.1)));
-    for (row, (at, line)) in rows(body).zip(visible) {
-        look.put(buf, row, self::line(look, line, row.width, selected == Some(at)));
+    let widths = Widths::of(range.clone().filter_map(|at| Some(lines.get(at)?.1)), body.width);
+    for (row, at) in rows(body).zip(range) {
+        let Some((_, line)) = lines.get(at) else { continue };
+        look.put(buf, row, self::line(look, line, widths, selected == Some(at)));
         if selected == Some(at) {
-            buf.set_style(row, look.theme.selection(focused));
+            look.select(buf, row, focused);
         }
     }
 }
@@ -73,36 +94,35 @@ fn title<'a>(look: &Look, model: &Model, shown: usize, total: usize, selected: O
     Title { pane: Pane::Log, after, right }
 }
 
-fn line<'a>(look: &Look, line: &'a LogLine, width: u16, selected: bool) -> Line<'a> {
-    let (tone, glyph, text_tone) = match line.level {
-        Level::Info => (Tone::Muted, " ", Tone::Text),
-        Level::Warn => (Tone::Warn, look.glyphs.warn, Tone::Text),
-        Level::Error => (Tone::Bad, look.glyphs.bad, Tone::Bad),
-    };
-    let word = match line.level {
-        Level::Info => "info ",
-        Level::Warn => "warn ",
-        Level::Error => "error",
+fn line<'a>(look: &Look, line: &'a LogLine, widths: Widths, selected: bool) -> Line<'a> {
+    let (tone, glyph, word) = match line.level {
+        Level::Info => (Tone::Muted, " ", "info "),
+        Level::Warn => (Tone::Warn, look.glyphs.warn, "warn "),
+        Level::Error => (Tone::Bad, look.glyphs.bad, "error"),
     };
     let cursor = if selected { look.glyphs.selected } else { " " };
-    let mut spans = vec![
-        look.say(Tone::Accent, cursor),
-        Span::raw(" "),
-        look.say(Tone::Muted, time_of_day(line.at)),
-        look.say(tone, format!("  {glyph} {word}")),
-    ];
+    let mut spans = vec![look.say(Tone::Accent, format!("{cursor} "))];
+    let time = time_of_day(line.at);
     let node = line.node.as_ref().map_or("", |node| node.as_str());
-    if width >= ROOM_FOR_OP {
+    if widths.all < ROOM_FOR_WORDS {
+        spans.push(look.say(Tone::Muted, time.get(..5).unwrap_or_default().to_owned()));
+        spans.push(look.say(tone, format!(" {glyph} ")));
+        spans.push(look.say(Tone::Text, line.text.as_str()));
+        return Line::from(spans);
+    }
+    spans.push(look.say(Tone::Muted, time));
+    spans.push(look.say(tone, format!("  {glyph} {word}")));
+    if widths.op > 0 {
         let op = line.op.map(|op| op.to_string()).unwrap_or_default();
-        spans.push(look.say(Tone::Muted, format!("  {op:<4}")));
+        spans.push(look.say(Tone::Muted, format!("  {op:wide$}", wide = widths.op)));
     }
-    if width >= ROOM_FOR_NODE {
-        let name = super::text::cut_middle(node, NODE, look.glyphs.ellipsis);
-        let padding = NODE.saturating_sub(super::text::width(&name));
-        spans.push(look.say(Tone::Accent, format!(" {name}{}", " ".repeat(padding))));
+    if widths.node > 0 {
+        let name = cut_middle(node, widths.node, look.glyphs.ellipsis);
+        let padding = " ".repeat(widths.node.saturating_sub(width(&name)));
+        spans.push(look.say(Tone::Accent, format!("  {name}{padding}")));
     } else if !node.is_empty() && !line.text.contains(node) {
-        spans.push(look.say(Tone::Accent, format!(" {node}")));
+        spans.push(look.say(Tone::Accent, format!("  {node}")));
     }
-    spans.push(look.say(text_tone, format!("  {}", line.text)));
-    super::text::cut_line(Line::from(spans), usize::from(columns(usize::from(width))), look.glyphs.ellipsis)
+    spans.push(look.say(Tone::Text, format!("  {}", line.text)));
+    Line::from(spans)
 }

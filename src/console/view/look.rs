@@ -5,6 +5,7 @@ use super::text;
 use super::theme::{Palette, Tone};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Color;
 use ratatui::text::{Line, Span};
 use std::borrow::Cow;
 
@@ -58,6 +59,19 @@ impl Look {
     pub fn put_all<'a>(&self, buf: &mut Buffer, area: Rect, lines: impl IntoIterator<Item = Line<'a>>) {
         for (row, line) in rows(area).zip(lines) {
             self.put(buf, row, line);
+        }
+    }
+
+    /// Lays the style of the selection over a row; what has a ground of its own keeps it.
+    pub fn select(&self, buf: &mut Buffer, row: Rect, focused: bool) {
+        let style = self.theme.selection(focused);
+        let row = row.intersection(buf.area);
+        for x in row.left()..row.right() {
+            if let Some(cell) = buf.cell_mut((x, row.y))
+                && cell.bg == Color::Reset
+            {
+                cell.set_style(style);
+            }
         }
     }
 

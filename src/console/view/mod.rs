@@ -46,7 +46,12 @@ pub fn draw(model: &Model, buf: &mut Buffer, area: Rect) {
         too_small(&look, buf, area);
     } else {
         regions_of(&look, model, buf, &regions);
-        dialog::draw(&look, model, buf, area);
+        if !model.dialogs.is_empty() {
+            for (_, place) in &regions.panes {
+                pane::veil(&look, buf, *place);
+            }
+            dialog::draw(&look, model, buf, area);
+        }
     }
     if model.setup.look.ascii {
         only_ascii(buf, area);

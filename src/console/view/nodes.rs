@@ -18,17 +18,17 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 const COLUMNS: [Column; 11] = [
-    Column::new("NAME", 0, 8, 48),
+    Column::new("NAME", 0, 14, 48).middle(),
     Column::whole("STATE", 0),
-    Column::new("ROLES", 4, 7, 24),
+    Column::new("ROLES", 4, 13, 24),
     Column::whole("PODS", 2).right(),
     Column::whole("ETCD", 1),
     Column::whole("BOOTED", 5).right(),
     Column::whole("AGE", 7).right(),
     Column::whole("VERSION", 6),
-    Column::new("KERNEL", 8, 10, 26),
-    Column::new("OS", 9, 12, 28),
-    Column::new("NOTES", 3, 10, 90),
+    Column::new("KERNEL", 8, 16, 26),
+    Column::new("OS", 9, 20, 28),
+    Column::new("NOTES", 3, 16, 90),
 ];
 
 /// Draws the pane.

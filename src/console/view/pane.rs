@@ -49,7 +49,10 @@ pub fn open(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, title: Tit
         look.say(if focused { Tone::Accent } else { Tone::Strong }, name(title.pane)),
         Span::raw(" "),
     ];
-    for span in title.after {
+    for (at, span) in title.after.into_iter().enumerate() {
+        if at > 0 {
+            left.push(look.say(Tone::Muted, format!("{} ", look.glyphs.dot)));
+        }
         left.push(span);
         left.push(Span::raw(" "));
     }
@@ -87,7 +90,7 @@ pub fn say_empty(look: &Look, buf: &mut Buffer, body: Rect, tone: Tone, text: &s
     look.put_all(buf, place, lines.into_iter().map(|line| look.line(tone, line)));
 }
 
-/// Takes the colour from a body whose source does not answer: what is shown is old.
+/// Takes the colour from a place: what is shown there is old, or something stands in front of it.
 pub fn veil(look: &Look, buf: &mut Buffer, body: Rect) {
     let body = body.intersection(buf.area);
     for y in body.top()..body.bottom() {

@@ -7,7 +7,7 @@ use super::theme::Tone;
 use super::words;
 use crate::console::list::window;
 use crate::console::model::{Model, Pane};
-use crate::domain::run::{Outcome, RunView, StepState, StepView};
+use crate::domain::run::{Outcome, RunState, RunView, StepState, StepView};
 use crate::domain::time::clock;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -55,10 +55,11 @@ fn shown_step(model: &Model, run: &RunView) -> usize {
 fn title<'a>(look: &Look, model: &Model, run: &RunView) -> Title<'a> {
     let shown = words::run(look, run.state);
     let span = clock(run.ended.unwrap_or(model.now).since(run.started));
-    let mut right = vec![look.say(Tone::Text, format!("{} {span}", words::place(run)))];
-    if run.automatic && !run.state.is_over() {
-        right.push(look.say(Tone::Muted, "automatic"));
+    let mut shown = shown;
+    if run.automatic && run.state == RunState::Running {
+        "automatic".clone_into(&mut shown.word);
     }
+    let mut right = vec![look.say(Tone::Text, format!("{} {span}", words::place(run)))];
     let lives = model.live_runs().count();
     if lives > 1 {
         right.push(look.say(Tone::Muted, format!("one of {lives} runs")));
@@ -74,7 +75,7 @@ fn draw_steps(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, run: &Ru
         look.put(buf, row, step_line(look, model, run, index, view, usize::from(row.width)));
         if index == at {
             let focused = model.focus == Pane::Run && model.dialogs.is_empty();
-            buf.set_style(row, look.theme.selection(focused));
+            look.select(buf, row, focused);
         }
     }
     for (count, sign, y) in
@@ -97,7 +98,7 @@ fn step_line<'a>(
     room: usize,
 ) -> Line<'a> {
     let shown = words::step(look, run, index, view);
-    let current = run.current() == Some(index);
+    let current = run.current() == Some(index) && !run.state.is_over();
     let name = if view.is_undo {
         format!("undo: {}", view.step.kind.name())
     } else {
@@ -145,7 +146,7 @@ fn note(view: &StepView) -> Option<(Tone, String)> {
     }
 }
 
-/// As many lines as fit; what does not fit is announced.
+/// As many lines as fit; how many do not is said (Enter shows all).
 fn draw_details(look: &Look, buf: &mut Buffer, area: Rect, lines: Vec<Line<'_>>) {
     let mut area = inset(area, 2);
     if area.height >= 5 {
@@ -156,14 +157,8 @@ fn draw_details(look: &Look, buf: &mut Buffer, area: Rect, lines: Vec<Line<'_>>)
     let room = usize::from(area.height);
     let hidden = lines.len().saturating_sub(room);
     look.put_all(buf, area, lines);
-    if hidden > 0 && room > 1 {
-        let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-        buf.set_style(last, ratatui::style::Style::reset());
-        let words = format!("{} {} more: Enter", look.glyphs.down, super::words::lines(hidden + 1));
-        look.put(
-            buf,
-            last,
-            look.line(Tone::Muted, format!("{words:width$}", width = usize::from(last.width))),
-        );
+    if hidden > 0 && room > 0 {
+        let last = Rect { y: area.bottom() - 1, height: 1, width: area.width + 1, ..area };
+        look.put_right(buf, last, look.line(Tone::Muted, format!(" {}{hidden}", look.glyphs.down)));
     }
 }

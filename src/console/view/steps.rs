@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// A gate older than this says its age.
 const FRESH: Duration = Duration::from_secs(15);
+/// Columns of the longest verdict.
+const VERDICT: usize = 10;
 /// Columns of the longest gauge.
 const GAUGE: usize = 24;
 
@@ -39,7 +41,7 @@ pub fn details<'a>(look: &Look, model: &Model, run: &RunView, at: usize, room: u
                 lines.extend(said(look, Tone::Text, "because ", cause, room));
             }
             if let Some(hint) = &report.hint {
-                lines.extend(said(look, Tone::Accent, "next ", hint, room));
+                lines.extend(said(look, Tone::Accent, "next: ", hint, room));
             }
         }
         StepState::Ended(Outcome::Done(text) | Outcome::Skipped(text), _) => {
@@ -73,7 +75,7 @@ fn ending<'a>(look: &Look, run: &RunView, room: usize) -> Vec<Line<'a>> {
         }
     }
     if run.left.is_empty() {
-        lines.extend(said(look, Tone::Good, "", "Nothing is left changed.", room));
+        lines.extend(said(look, Tone::Good, "", "Nothing is left changed beyond its purpose.", room));
     }
     for left in &run.left {
         lines.extend(said(look, Tone::Warn, "left: ", left, room));
@@ -101,7 +103,10 @@ fn progress<'a>(
     } else if !until.is_empty() {
         lines.push(look.line(Tone::Muted, until));
     }
-    lines.extend(said(look, Tone::Text, "", &progress.text, room));
+    // the call says it in one line already
+    if lines.is_empty() && progress.items.is_empty() {
+        lines.extend(said(look, Tone::Text, "", &progress.text, room));
+    }
     for item in &progress.items {
         lines.extend(said(look, Tone::Warn, &format!("{} ", look.glyphs.dot), item, room));
     }
@@ -120,7 +125,7 @@ fn gates<'a>(look: &Look, model: &Model, view: &StepView, room: usize) -> Vec<Li
         } else {
             String::new()
         };
-        let label = format!("{} {}  ", shown.glyph, shown.word);
+        let label = format!("{} {:VERDICT$}  ", shown.glyph, shown.word);
         let text = if gate.verdict.is_open() && gate.verdict != Verdict::Unknown {
             format!("{}{old}", or(&gate.evidence, &gate.asks))
         } else {

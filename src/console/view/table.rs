@@ -1,7 +1,7 @@
 //! A table that is given only its visible rows, and drops columns by rank when space is short.
 
 use super::look::{Look, first_row, rows};
-use super::text::{columns, line_width, width};
+use super::text::{columns, cut_middle, line_width, width};
 use super::theme::Tone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -20,23 +20,31 @@ pub struct Column {
     min: u16,
     max: u16,
     right: bool,
+    middle: bool,
 }
 
 impl Column {
     /// A column that shrinks down to `min` and grows up to `max`. Rank 0 is never dropped; the highest goes first.
     pub const fn new(title: &'static str, rank: u8, min: u16, max: u16) -> Self {
-        Self { title, rank, min, max, right: false }
+        Self { title, rank, min, max, right: false, middle: false }
     }
 
     /// A column that is never cut: as wide as its widest cell, or not there at all.
     pub const fn whole(title: &'static str, rank: u8) -> Self {
-        Self { title, rank, min: u16::MAX, max: u16::MAX, right: false }
+        Self { title, rank, min: u16::MAX, max: u16::MAX, right: false, middle: false }
     }
 
     /// Aligned at the right: numbers.
     #[must_use]
     pub const fn right(mut self) -> Self {
         self.right = true;
+        self
+    }
+
+    /// Cut in the middle: names, which differ at both ends.
+    #[must_use]
+    pub const fn middle(mut self) -> Self {
+        self.middle = true;
         self
     }
 }
@@ -60,6 +68,10 @@ pub fn fit(all: &[Column], natural: &[u16], room: u16) -> Vec<Option<u16>> {
     let wish = |at: usize| natural[at].min(all[at].max);
     let mut left = room;
     for &at in &order {
+        // nothing in it
+        if natural[at] == 0 && all[at].rank > 0 {
+            continue;
+        }
         let gap = if kept.iter().any(Option::is_some) { GAP } else { 0 };
         let least = wish(at).min(all[at].min);
         if least + gap <= left {
@@ -87,7 +99,7 @@ pub fn draw(look: &Look, buf: &mut Buffer, area: Rect, all: &[Column], body: &[T
         .enumerate()
         .map(|(at, column)| {
             let cells = body.iter().filter_map(|row| row.cells.get(at)).map(line_width).max().unwrap_or(0);
-            columns(cells.max(width(column.title)))
+            if cells == 0 { 0 } else { columns(cells.max(width(column.title))) }
         })
         .collect();
     let widths = fit(all, &natural, area.width.saturating_sub(GUTTER));
@@ -101,7 +113,7 @@ pub fn draw(look: &Look, buf: &mut Buffer, area: Rect, all: &[Column], body: &[T
         let gutter = Line::from(vec![look.say(Tone::Accent, cursor), look.say(Tone::Warn, mark)]);
         look.put(buf, Rect { width: GUTTER.min(place.width), ..place }, gutter);
         if row.selected {
-            buf.set_style(place, look.theme.selection(focused));
+            look.select(buf, place, focused);
         }
     }
 }
@@ -118,10 +130,17 @@ fn draw_cells(
     for ((column, wide), cell) in all.iter().zip(widths).zip(cells) {
         let Some(wide) = *wide else { continue };
         let spot = Rect { x, width: wide, ..place }.intersection(place);
+        let mut cell = cell.clone();
+        if column.middle {
+            for span in &mut cell.spans {
+                let cut = cut_middle(&span.content, usize::from(wide), look.glyphs.ellipsis).into_owned();
+                span.content = cut.into();
+            }
+        }
         if column.right {
-            look.put_right(buf, spot, cell.clone());
+            look.put_right(buf, spot, cell);
         } else {
-            look.put(buf, spot, cell.clone());
+            look.put(buf, spot, cell);
         }
         x = x.saturating_add(wide + GAP);
     }

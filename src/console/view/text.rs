@@ -104,6 +104,13 @@ pub fn put(buf: &mut Buffer, area: Rect, line: Line<'_>, ellipsis: &str) {
         return;
     }
     let line = cut_line(line, usize::from(area.width), ellipsis);
+    // what was there leaves no style behind
+    let end = area.x + columns(line_width(&line)).min(area.width);
+    for x in area.x..end {
+        if let Some(cell) = buf.cell_mut((x, area.y)) {
+            cell.reset();
+        }
+    }
     buf.set_line(area.x, area.y, &line, area.width);
 }
 

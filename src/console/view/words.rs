@@ -117,7 +117,7 @@ pub fn verdict(look: &Look, verdict: &Verdict) -> Shown {
 pub fn run(look: &Look, state: RunState) -> Shown {
     let glyphs = look.glyphs;
     match state {
-        RunState::Waiting => Shown::new(glyphs.waiting, "waits for you", Tone::Call),
+        RunState::Waiting => Shown::new(glyphs.waiting, "waits for you", Tone::Warn),
         RunState::Running => Shown::new(glyphs.running, "running", Tone::Busy),
         RunState::Paused => Shown::new(glyphs.waiting, "paused", Tone::Warn),
         RunState::Failed => Shown::new(glyphs.bad, "failed", Tone::Bad),
@@ -160,16 +160,21 @@ pub fn title(run: &RunView) -> String {
     }
 }
 
-/// `7/16`: the step that is current, of how many.
+/// `7/16`: the step that is current, or where the run stopped, of how many; undoing is counted for itself.
 pub fn place(run: &RunView) -> String {
-    let total = run.steps.len();
-    let at = run.current().map_or(total, |at| at + 1);
-    format!("{at}/{total}")
-}
-
-/// `1 line`, `3 lines`.
-pub fn lines(number: usize) -> String {
-    crate::domain::text::count(number, "line")
+    let planned = run.steps.iter().filter(|view| !view.is_undo).count();
+    let well = |view: &StepView| {
+        matches!(
+            &view.state,
+            StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
+        )
+    };
+    let stopped = || run.steps.iter().position(|view| !view.is_undo && !well(view));
+    match run.current().or_else(stopped) {
+        Some(at) if at >= planned => format!("undo {}/{}", at + 1 - planned, run.steps.len() - planned),
+        Some(at) => format!("{}/{planned}", at + 1),
+        None => format!("{planned}/{planned}"),
+    }
 }
 
 /// What a budget allows now, in a word.
@@ -181,7 +186,7 @@ pub fn budget(look: &Look, row: &BudgetRow) -> Shown {
     match row.allowed {
         _ if !row.is_current() => Shown::new(glyphs.unknown, "stale", Tone::Unknown),
         _ if row.expected == 0 => Shown::new(glyphs.skipped, "no pods", Tone::Muted),
-        ..=0 => Shown::new(glyphs.warn, "full", Tone::Warn),
-        _ => Shown::new(glyphs.good, "room", Tone::Good),
+        ..=0 => Shown::new(glyphs.warn, "0 now", Tone::Warn),
+        allowed => Shown::new(glyphs.good, allowed.to_string(), Tone::Good),
     }
 }

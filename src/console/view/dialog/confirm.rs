@@ -3,35 +3,46 @@
 use super::facts;
 use super::sheet::{Sheet, room};
 use crate::console::dialog::{Ask, Choice, Confirm, Fact, Prompt, QuitAsk};
+use crate::console::keymap::Command;
 use crate::console::model::Model;
 use crate::console::view::look::Look;
 use crate::console::view::text::{cut, width, wrap};
 use crate::console::view::theme::Tone;
 use crate::console::view::words;
 use crate::domain::guard::Rung;
+use crate::domain::plan::Kind;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 /// Columns of the text of a dialog that asks.
 const WIDTH: u16 = 78;
+/// With fewer lines than this the switches stand in pairs, without their words.
+const TIGHT: u16 = 22;
 
 /// Asks before a run starts.
 pub fn confirm(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, confirm: &Confirm) {
     let room = room(area, WIDTH);
     let armed = confirm.prompt.is_armed(model.now);
+    let tight = area.height < TIGHT;
     let mut bottom = notice(look, confirm.notice.as_deref(), room);
-    bottom.extend(choices(look, confirm, room));
+    let choices = if tight { choices_in_pairs(look, confirm, room) } else { choices(look, confirm, room) };
+    bottom.extend(choices);
     let cancelled = confirm.at.is_none();
-    match &confirm.rung {
-        Rung::Key => bottom.push(buttons(look, armed, cancelled, "y", "does it")),
-        Rung::TypeName(name) => {
-            bottom.extend(typed(look, &confirm.prompt, "node's name", name, room));
-            bottom.push(buttons(look, armed, cancelled, "Enter", "does it, once the name is typed"));
-        }
-        Rung::TypeContext(name) => {
-            bottom.extend(typed(look, &confirm.prompt, "context's name", name, room));
-            bottom.push(buttons(look, armed, cancelled, "Enter", "does it, once the name is typed"));
+    let does = verb(confirm.request.kind);
+    let field = match &confirm.rung {
+        Rung::Key => None,
+        Rung::TypeName(name) => Some(("node's name", name)),
+        Rung::TypeContext(name) => Some(("context's name", name)),
+    };
+    match field {
+        None => bottom.push(buttons(look, armed, cancelled, "y", does)),
+        Some((what, name)) => {
+            bottom.extend(typed(look, &confirm.prompt, what, name, room));
+            if !tight {
+                bottom.push(Line::default());
+            }
+            bottom.push(buttons(look, armed, cancelled, "Enter", &format!("{does}, once typed")));
         }
     }
     asking(look, buf, area, &confirm.title, &confirm.facts, bottom);
@@ -42,7 +53,14 @@ pub fn ask(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, ask: &Ask) 
     let room = room(area, WIDTH);
     let armed = ask.prompt.is_armed(model.now);
     let mut bottom = notice(look, ask.notice.as_deref(), room);
-    bottom.push(buttons(look, armed, true, "y", "does it"));
+    let does = match ask.command {
+        Command::Automatic => "goes on by itself",
+        Command::Retry => "tries it again",
+        Command::Skip => "leaves it out",
+        Command::Abort => "stops and undoes",
+        _ => "runs it",
+    };
+    bottom.push(buttons(look, armed, true, "y", does));
     asking(look, buf, area, &ask.title, &ask.facts, bottom);
 }
 
@@ -53,17 +71,13 @@ pub fn quit(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, quit: &Qui
         .live_runs()
         .map(|run| {
             let state = words::run(look, run.state);
-            Fact::plain(
-                &words::title(run),
-                format!("{} {}, step {}", state.glyph, state.word, words::place(run)),
-            )
+            let words = format!("{} {}, step {}", state.glyph, state.word, words::place(run));
+            Fact::plain(&words::title(run), words)
         })
         .collect();
     facts
         .extend(model.starting.values().map(|request| Fact::plain(&request.kind.to_string(), "is starting")));
-    facts.push(Fact::plain("", ""));
-    facts
-        .push(Fact::plain("", "Quitting stops them where they are. What they changed so far stays changed."));
+    facts.push(Fact::plain("quitting", "stops them where they are; what they changed so far stays changed"));
     let mut bottom = notice(look, quit.notice.as_deref(), room);
     bottom.push(buttons(look, quit.prompt.is_armed(model.now), true, "y", "quits"));
     asking(look, buf, area, "Quit while work is under way?", &facts, bottom);
@@ -113,6 +127,26 @@ fn choices<'a>(look: &Look, confirm: &Confirm, room: usize) -> Vec<Line<'a>> {
     lines
 }
 
+/// The same where lines are few: two beside each other.
+fn choices_in_pairs<'a>(look: &Look, confirm: &Confirm, room: usize) -> Vec<Line<'a>> {
+    let lettered = confirm.rung == Rung::Key;
+    let pair = |(pair, chunk): (usize, &[Choice])| {
+        let mut spans = Vec::new();
+        for (at, choice) in chunk.iter().enumerate() {
+            let chosen = confirm.at == Some(pair * 2 + at);
+            let cursor = if chosen { look.glyphs.selected } else { " " };
+            let letter = if lettered { format!("{} ", choice.letter) } else { String::new() };
+            let switch = if choice.on { "[x]" } else { "[ ]" };
+            let text = format!("{letter}{switch} {}", choice.flag);
+            let padding = " ".repeat((room / 2).saturating_sub(width(&text) + 1));
+            spans.push(look.say(Tone::Accent, cursor));
+            spans.push(look.say(if choice.on { Tone::Warn } else { Tone::Text }, format!("{text}{padding}")));
+        }
+        Line::from(spans)
+    };
+    confirm.choices.chunks(2).enumerate().map(pair).collect()
+}
+
 /// The field to type a name into.
 fn typed<'a>(look: &Look, prompt: &Prompt, what: &str, name: &str, room: usize) -> Vec<Line<'a>> {
     let wide = (width(name) + 4).max(24).min(room);
@@ -136,8 +170,18 @@ fn typed<'a>(look: &Look, prompt: &Prompt, what: &str, name: &str, room: usize) 
             look.say(Tone::Strong, name.to_owned()),
         ]),
         Line::from(spans),
-        Line::default(),
     ]
+}
+
+/// What the key does, in a word.
+fn verb(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Cordon => "cordons",
+        Kind::Uncordon => "uncordons",
+        Kind::Drain => "drains",
+        Kind::Reboot => "begins the run",
+        Kind::Snapshot => "takes it",
+    }
 }
 
 /// `[Cancel] Esc` with the focus, and what confirms.

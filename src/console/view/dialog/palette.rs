@@ -49,7 +49,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, palette: &
     }
     for (at, row) in rows(inset(inner, 1)).enumerate().take(shown) {
         if palette.at == Some(at) {
-            buf.set_style(row, look.theme.selection(true));
+            look.select(buf, row, true);
         }
     }
 }

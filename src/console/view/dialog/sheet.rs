@@ -77,21 +77,16 @@ fn put_body(look: &Look, buf: &mut Buffer, area: Rect, lines: Vec<Line<'_>>, scr
         return;
     }
     let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-    let words = match scroll {
-        Some(_) => format!(" {}-{} of {total} ", from + 1, from + tall),
-        None => {
-            wipe(buf, last);
-            let words = format!("{} {} more: enlarge the terminal", look.glyphs.down, below + 1);
-            look.put(buf, last, look.line(Tone::Warn, words));
-            return;
-        }
-    };
-    // above the text, so that no line of it is lost
-    look.put_right(
-        buf,
-        Rect { y: area.y.saturating_sub(1), height: 1, ..area },
-        look.line(Tone::Muted, words),
-    );
+    if scroll.is_some() {
+        // above the text, so that no line of it is lost
+        let words = format!(" {}-{} of {total} ", from + 1, from + tall);
+        let above = Rect { y: area.y.saturating_sub(1), height: 1, ..area };
+        look.put_right(buf, above, look.line(Tone::Muted, words));
+        return;
+    }
+    wipe(buf, last);
+    let words = format!("{} {} more: enlarge the terminal", look.glyphs.down, below + 1);
+    look.put(buf, last, look.line(Tone::Warn, words));
 }
 
 /// An empty place with a frame and a title.
