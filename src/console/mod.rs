@@ -17,5 +17,6 @@ pub mod phase;
 pub mod rows;
 #[cfg(test)]
 pub mod samples;
+pub mod shell;
 pub mod update;
 pub mod view;

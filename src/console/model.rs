@@ -136,6 +136,17 @@ impl LogRing {
         self.lines.iter().enumerate().map(|(at, line)| (self.first + at as u64, line))
     }
 
+    /// The lines from a number on.
+    pub fn since(&self, number: u64) -> impl Iterator<Item = &LogLine> {
+        let skip = usize::try_from(number.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.lines.iter().skip(skip)
+    }
+
+    /// The number of the next line.
+    pub fn end(&self) -> u64 {
+        self.first + self.lines.len() as u64
+    }
+
     /// A line by its number.
     pub fn get(&self, number: u64) -> Option<&LogLine> {
         self.lines.get(usize::try_from(number.checked_sub(self.first)?).ok()?)

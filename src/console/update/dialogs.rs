@@ -1,13 +1,14 @@
 //! Keys in dialogs. What confirms: `y` or the exactly typed name with Enter, in an armed dialog, by a press that is
 //! no repeat. Everything else cancels, scrolls, types or is ignored.
 
-use super::{actions, palette, runs};
+use super::{actions, flash, palette, runs};
 use crate::console::dialog::confirm::toggled;
 use crate::console::dialog::{Confirm, Dialog, Prompt, QuitAsk, Toggle};
 use crate::console::keymap::{Code, Key};
 use crate::console::model::Model;
 use crate::console::msg::Effect;
 use crate::domain::guard::Rung;
+use crate::domain::log::Level;
 use crate::domain::time::Stamp;
 
 /// A key for the topmost dialog.
@@ -208,5 +209,11 @@ pub(super) fn quit(model: &mut Model) -> Vec<Effect> {
 /// Quits.
 pub(super) fn quit_now(model: &mut Model) -> Vec<Effect> {
     model.dialogs.clear();
-    if std::mem::replace(&mut model.is_quitting, true) { Vec::new() } else { vec![Effect::Quit] }
+    if std::mem::replace(&mut model.is_quitting, true) {
+        return Vec::new();
+    }
+    if model.live_runs().next().is_some() {
+        flash(model, Level::Warn, "quitting: the operation under way is being stopped");
+    }
+    vec![Effect::Quit]
 }

@@ -212,7 +212,9 @@ pub(super) fn source(model: &mut Model, source: Source, liveness: Liveness) -> V
         Source::Ssh => "SSH",
     };
     let line = match (model.known.sources.get(&source), &liveness) {
-        (Some(Liveness::Failing { report: old, .. }), Liveness::Failing { report, .. }) if old == report => {
+        (Some(Liveness::Failing { report: old, .. }), Liveness::Failing { report, .. })
+            if old.kind == report.kind =>
+        {
             None
         }
         (_, Liveness::Failing { report, .. }) => Some((Level::Error, report.line())),

@@ -1,0 +1,271 @@
+//! The event loop: input first, then what the tasks say, then time; draws when something changed, at most 60 times a
+//! second.
+
+use super::ConsoleOptions;
+use super::executor::{Executor, Word};
+use crate::backend::clock::now;
+use crate::console::dialog::{ARMS_AFTER, Dialog};
+use crate::console::keymap::Key;
+use crate::console::model::Model;
+use crate::console::msg::{Effect, Msg};
+use crate::console::update::update;
+use crate::console::view::view;
+use crate::domain::feed::Observation;
+use crate::domain::log::{Level, LogLine};
+use crossterm::event::Event;
+use futures::{Stream, StreamExt};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// Time between two frames.
+const FRAME: Duration = Duration::from_millis(16);
+/// Time goes on for the core this often.
+const TICK: Duration = Duration::from_secs(1);
+/// So many messages are taken before the next look at the keys.
+const BATCH: usize = 256;
+
+/// The application on a terminal.
+struct App<'t, B: Backend, C> {
+    screen: &'t mut Terminal<B>,
+    model: Model,
+    executor: Executor,
+    copy: C,
+    is_dirty: bool,
+    last_frame: Option<Instant>,
+    next_tick: Instant,
+    logged: u64,
+    lost: Option<io::Error>,
+}
+
+/// Runs the console until it is quit; returns its last state.
+///
+/// # Errors
+/// The terminal cannot be drawn on.
+pub async fn drive<B, S, C>(
+    screen: &mut Terminal<B>,
+    model: Model,
+    input: S,
+    options: ConsoleOptions,
+    copy: C,
+) -> io::Result<Model>
+where
+    B: Backend,
+    B::Error: std::fmt::Display,
+    S: Stream<Item = io::Result<Event>>,
+    C: FnMut(&str) -> io::Result<()>,
+{
+    let executor = Executor::new(&options);
+    let next_tick = Instant::now() + TICK;
+    let mut app = App {
+        screen,
+        model,
+        executor,
+        copy,
+        is_dirty: true,
+        last_frame: None,
+        next_tick,
+        logged: 0,
+        lost: None,
+    };
+    if !options.orphans.is_empty() {
+        app.take(Msg::Orphans(options.orphans));
+    }
+    let outcome = app.run(input).await;
+    outcome.map(|()| app.model)
+}
+
+impl<B, C> App<'_, B, C>
+where
+    B: Backend,
+    B::Error: std::fmt::Display,
+    C: FnMut(&str) -> io::Result<()>,
+{
+    async fn run<S: Stream<Item = io::Result<Event>>>(&mut self, input: S) -> io::Result<()> {
+        let mut input = pin!(input.fuse());
+        let mut signals = Signals::new()?;
+        let mut has_input = true;
+        while !self.executor.is_over() {
+            self.draw_if_due();
+            let wake = self.wake();
+            tokio::select! {
+                biased;
+                event = input.next(), if has_input => {
+                    if let Some(Ok(event)) = event {
+                        self.input(event);
+                    } else {
+                        // the terminal is gone
+                        has_input = false;
+                        self.take(Msg::EndAsked(true));
+                    }
+                }
+                ends_at_once = signals.next() => self.take(Msg::EndAsked(ends_at_once)),
+                word = self.executor.next() => self.word(word),
+                () = sleep_until(wake) => self.tick(),
+            }
+        }
+        while let Some(msg) = self.executor.try_next() {
+            self.take(msg);
+        }
+        self.lost.take().map_or(Ok(()), Err)
+    }
+
+    fn input(&mut self, event: Event) {
+        match event {
+            Event::Key(key) => {
+                if let Some(key) = Key::from_event(key) {
+                    self.take(Msg::Key(key, now()));
+                }
+            }
+            Event::Paste(text) => self.take(Msg::Paste(text)),
+            Event::Resize(columns, lines) => self.take(Msg::Resize(columns, lines)),
+            Event::FocusGained | Event::FocusLost | Event::Mouse(_) => {}
+        }
+    }
+
+    fn word(&mut self, word: Word) {
+        match word {
+            Word::Connected(connected) => {
+                let msg = self.executor.connected(connected, &self.model);
+                self.take(msg);
+            }
+            Word::Msg(msg) => {
+                self.take(msg);
+                for _ in 0..BATCH {
+                    let Some(msg) = self.executor.try_next() else { break };
+                    self.take(msg);
+                }
+            }
+        }
+    }
+
+    /// Gives a message to the core, and its effects to the executor; what they have to say at once goes in again.
+    fn take(&mut self, msg: Msg) {
+        let mut next = Some(msg);
+        while let Some(msg) = next.take() {
+            let are_nodes = matches!(msg, Msg::Seen(_, Observation::Nodes(_)));
+            let effects = update(&mut self.model, msg);
+            if are_nodes {
+                self.executor.nodes_changed(&self.model);
+            }
+            for effect in effects {
+                if let Effect::Copy(text) = &effect
+                    && let Err(error) = (self.copy)(text)
+                {
+                    tracing::warn!(%error, "the text was not copied");
+                }
+                let answer = self.executor.perform(effect, &self.model);
+                next = next.or(answer);
+            }
+        }
+        self.trace();
+        self.is_dirty = true;
+    }
+
+    /// Every line of the log pane also goes to the log file.
+    fn trace(&mut self) {
+        let fresh = self.model.log.since(self.logged);
+        for line in fresh {
+            trace_line(line);
+        }
+        self.logged = self.model.log.end();
+    }
+
+    fn tick(&mut self) {
+        if Instant::now() >= self.next_tick || self.is_arming() {
+            self.next_tick = Instant::now() + TICK;
+            self.take(Msg::Tick(now()));
+        }
+    }
+
+    fn is_arming(&self) -> bool {
+        self.model.dialog().is_some_and(|dialog| dialog.is_arming(self.model.now))
+    }
+
+    /// When to wake up without any message: for the next tick, for a dialog that arms, for a frame that is due.
+    fn wake(&self) -> Instant {
+        let mut wake = self.next_tick;
+        if self.is_arming() {
+            let prompt = self.model.dialog().and_then(Dialog::prompt);
+            let stood = prompt.map_or(Duration::ZERO, |prompt| now().since(prompt.shown));
+            wake = wake.min(Instant::now() + ARMS_AFTER.saturating_sub(stood).max(Duration::from_millis(1)));
+        }
+        match self.last_frame {
+            Some(last) if self.is_dirty && self.lost.is_none() => wake.min(last + FRAME),
+            _ => wake,
+        }
+    }
+
+    /// Draws, unless the terminal is lost: then the console ends, but not before its runs have ended.
+    fn draw_if_due(&mut self) {
+        let is_due = self.last_frame.is_none_or(|last| Instant::now() >= last + FRAME);
+        if !self.is_dirty || !is_due || self.lost.is_some() {
+            return;
+        }
+        self.is_dirty = false;
+        self.last_frame = Some(Instant::now());
+        let model = &self.model;
+        let drawn =
+            self.screen.draw(|frame| view(model, frame)).map(|_| ()).map_err(|error| error.to_string());
+        if let Err(error) = drawn {
+            self.lost = Some(io::Error::other(error));
+            self.take(Msg::EndAsked(true));
+        }
+    }
+}
+
+fn trace_line(line: &LogLine) {
+    let op = line.op.map(|op| op.0);
+    let node = line.node.as_ref().map(crate::domain::ids::NodeName::as_str);
+    match line.level {
+        Level::Info => tracing::info!(op, node, "{}", line.text),
+        Level::Warn => tracing::warn!(op, node, "{}", line.text),
+        Level::Error => tracing::error!(op, node, "{}", line.text),
+    }
+}
+
+/// Signals that ask the process to end.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// `true` = end without asking back; an interrupt asks first, as the key Ctrl-C does.
+    async fn next(&mut self) -> bool {
+        tokio::select! {
+            _ = self.interrupt.recv() => false,
+            _ = self.terminate.recv() => true,
+            _ = self.hangup.recv() => true,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    async fn next(&mut self) -> bool {
+        let _ = tokio::signal::ctrl_c().await;
+        false
+    }
+}

@@ -1,0 +1,237 @@
+//! Carries out effects: connects, starts runs, passes commands on, and ends everything when asked to.
+
+use super::observers::Link;
+use super::{Connect, ConsoleOptions};
+use crate::backend::clock::now;
+use crate::console::model::Model;
+use crate::console::msg::{Effect, Msg};
+use crate::domain::feed::{Liveness, Source};
+use crate::domain::guard::{Permit, Request};
+use crate::domain::ids::{Generation, OpId};
+use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{RunChange, RunCommand};
+use crate::engine::{self, Backends, Facts};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How many messages may wait for the core.
+const INBOX: usize = 1024;
+/// A kubeconfig that could not be read is read again after this time.
+const RETRY: Duration = Duration::from_secs(5);
+/// Runs get this long to end when the console is quit.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A run under way.
+struct Live {
+    commands: mpsc::Sender<RunCommand>,
+    cancel: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+/// What the tasks behind the screen say.
+pub(super) enum Word {
+    /// For the core.
+    Msg(Msg),
+    /// The kubeconfig was read, or not.
+    Connected(Result<Backends, Report>),
+}
+
+/// Carries out effects.
+pub(super) struct Executor {
+    connect: Connect,
+    to: mpsc::Sender<Msg>,
+    inbox: mpsc::Receiver<Msg>,
+    link: Option<Link>,
+    generation: Generation,
+    connecting: Option<JoinHandle<Result<Backends, Report>>>,
+    runs: BTreeMap<OpId, Live>,
+    ends: Option<Instant>,
+}
+
+impl Executor {
+    /// Starts connecting at once.
+    pub(super) fn new(options: &ConsoleOptions) -> Self {
+        let (to, inbox) = mpsc::channel(INBOX);
+        let mut executor = Self {
+            connect: options.connect.clone(),
+            to,
+            inbox,
+            link: None,
+            generation: Generation::default(),
+            connecting: None,
+            runs: BTreeMap::new(),
+            ends: None,
+        };
+        executor.reconnect(Duration::ZERO);
+        executor
+    }
+
+    /// The next word of a task. Safe to be dropped in the middle.
+    pub(super) async fn next(&mut self) -> Word {
+        let connecting = async {
+            match &mut self.connecting {
+                Some(task) => task.await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(msg) = self.inbox.recv() => Word::Msg(msg),
+            connected = connecting => {
+                self.connecting = None;
+                Word::Connected(connected.unwrap_or_else(|error| {
+                    Err(Report::new(FailureKind::Unexpected, format!("connecting broke off: {error}")))
+                }))
+            }
+        }
+    }
+
+    /// A word that is there already.
+    pub(super) fn try_next(&mut self) -> Option<Msg> {
+        self.inbox.try_recv().ok()
+    }
+
+    /// The kubeconfig was read: the watches start, and those of an older connection end.
+    pub(super) fn connected(&mut self, connected: Result<Backends, Report>, model: &Model) -> Msg {
+        match connected {
+            Ok(backends) => {
+                self.generation = Generation(self.generation.0 + 1);
+                let context = backends.settings.context.clone();
+                self.link = Some(Link::open(backends, self.generation, &self.to));
+                Msg::Joined(self.generation, context)
+            }
+            Err(report) if self.link.is_some() => {
+                log(Level::Error, None, format!("not reconnected: {}", report.line()))
+            }
+            Err(report) => {
+                self.reconnect(RETRY);
+                Msg::Source(model.known.generation, Source::Api, Liveness::Failing { last: None, report })
+            }
+        }
+    }
+
+    fn reconnect(&mut self, after: Duration) {
+        if let Some(task) = self.connecting.take() {
+            task.abort();
+        }
+        let connect = self.connect.clone();
+        self.connecting = Some(tokio::spawn(async move {
+            sleep(after).await;
+            connect().await
+        }));
+    }
+
+    /// The node table is another one.
+    pub(super) fn nodes_changed(&self, model: &Model) {
+        if let Some(link) = &self.link {
+            let rows: Vec<_> = model.known.nodes.values().cloned().collect();
+            link.nodes_changed(&rows);
+        }
+    }
+
+    /// Carries out an effect that needs no terminal; what it has to say at once comes back.
+    pub(super) fn perform(&mut self, effect: Effect, model: &Model) -> Option<Msg> {
+        match effect {
+            Effect::Start { op, request, permit, automatic } => {
+                self.start(op, &request, permit, automatic, model)
+            }
+            Effect::Command { op, command } => self.command(op, command),
+            Effect::Reconnect => {
+                self.reconnect(Duration::ZERO);
+                None
+            }
+            Effect::Probe(node) => {
+                if let (Some(link), Some(row)) = (&self.link, model.known.nodes.get(&node)) {
+                    link.probe(row.clone());
+                }
+                None
+            }
+            Effect::Quit => {
+                self.quit();
+                None
+            }
+            Effect::Copy(_) => None,
+        }
+    }
+
+    fn start(
+        &mut self,
+        op: OpId,
+        request: &Request,
+        permit: Permit,
+        automatic: bool,
+        model: &Model,
+    ) -> Option<Msg> {
+        let Some(link) = &self.link else {
+            let report = Report::new(FailureKind::Local, "there is no cluster yet");
+            return Some(Msg::RunLost(op, report));
+        };
+        let facts = Facts::new(&link.backends, model.known.nodes.clone(), model.known.etcd.clone());
+        let plan = engine::plan(request, &facts);
+        let run = engine::start(link.backends.clone(), plan, permit, op, automatic);
+        let task = tokio::spawn(tell_run(op, run.events, self.to.clone()));
+        self.runs.insert(op, Live { commands: run.commands, cancel: run.cancel, task });
+        None
+    }
+
+    fn command(&mut self, op: OpId, command: RunCommand) -> Option<Msg> {
+        let sent = self.runs.get(&op).map(|run| run.commands.try_send(command));
+        match sent {
+            Some(Ok(())) => None,
+            Some(Err(error)) => {
+                Some(log(Level::Error, Some(op), format!("{op} did not take the command: {error}")))
+            }
+            None => Some(log(Level::Error, Some(op), format!("{op} is not under way here"))),
+        }
+    }
+
+    /// Cancels every run; each gets a while to end in good order. Asked again, waits no longer.
+    fn quit(&mut self) {
+        for run in self.runs.values() {
+            run.cancel.cancel();
+        }
+        self.ends = Some(Instant::now() + PATIENCE);
+    }
+
+    /// Whether quitting was asked for and nothing runs any more (or the patience is over).
+    pub(super) fn is_over(&mut self) -> bool {
+        self.runs.retain(|_, run| !run.task.is_finished());
+        self.ends.is_some_and(|ends| self.runs.is_empty() || Instant::now() >= ends)
+    }
+}
+
+impl Drop for Executor {
+    /// Runs are cancelled, not killed: what they have begun they end.
+    fn drop(&mut self) {
+        for run in self.runs.values() {
+            run.cancel.cancel();
+        }
+        if let Some(task) = &self.connecting {
+            task.abort();
+        }
+    }
+}
+
+/// Passes on a run's events. A run that ends without its last one is reported as lost.
+async fn tell_run(op: OpId, mut events: mpsc::Receiver<crate::domain::run::RunEvent>, to: mpsc::Sender<Msg>) {
+    let mut has_finished = false;
+    while let Some(event) = events.recv().await {
+        has_finished |= matches!(event.change, RunChange::Finished { .. });
+        if to.send(Msg::Run(event)).await.is_err() {
+            return;
+        }
+    }
+    if !has_finished {
+        let report = Report::new(FailureKind::Unexpected, "its task ended before the run was over");
+        let _ = to.send(Msg::RunLost(op, report)).await;
+    }
+}
+
+fn log(level: Level, op: Option<OpId>, text: String) -> Msg {
+    Msg::Log(LogLine { at: now(), level, origin: Origin::System, op, node: None, text })
+}

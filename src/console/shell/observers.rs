@@ -1,0 +1,104 @@
+//! One connection to a cluster: its watches, the rounds over etcd, the questions to hosts. Dropping it ends them all.
+
+use super::probe;
+use crate::backend::etcd::observe_etcd;
+use crate::backend::kube::observe;
+use crate::console::msg::Msg;
+use crate::domain::etcd::EtcdNews;
+use crate::domain::feed::{Liveness, Observation, Source};
+use crate::domain::ids::Generation;
+use crate::domain::node::NodeRow;
+use crate::engine::Backends;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How often the etcd members are asked.
+const ETCD_EVERY: Duration = Duration::from_secs(2);
+/// How many questions to hosts may wait.
+const PROBES: usize = 1024;
+
+/// A connection under way.
+pub(super) struct Link {
+    /// What runs are given.
+    pub(super) backends: Backends,
+    probes: Option<mpsc::Sender<NodeRow>>,
+    _ends: DropGuard,
+}
+
+impl Link {
+    /// Starts everything that watches; each tells `to`, marked with the generation.
+    pub(super) fn open(backends: Backends, generation: Generation, to: &mpsc::Sender<Msg>) -> Self {
+        let cancel = CancellationToken::new();
+        let seen = observe(&backends.cluster, generation, cancel.child_token());
+        tokio::spawn(tell_seen(seen, generation, to.clone()));
+        match &backends.etcd {
+            Some(etcd) => {
+                let news = observe_etcd(etcd.clone(), ETCD_EVERY, cancel.child_token());
+                tokio::spawn(tell_etcd(news, generation, to.clone()));
+            }
+            None => absent(to, generation, Source::Etcd, "not to be reached, by the configuration"),
+        }
+        let probes = if let Some(hosts) = &backends.hosts {
+            let (ask, asked) = mpsc::channel(PROBES);
+            probe::spawn(hosts.clone(), generation, asked, to.clone(), cancel.child_token());
+            Some(ask)
+        } else {
+            absent(to, generation, Source::Ssh, "not to be used, by the configuration");
+            None
+        };
+        Self { backends, probes, _ends: cancel.drop_guard() }
+    }
+
+    /// Tells which nodes there are now.
+    pub(super) fn nodes_changed(&self, rows: &[NodeRow]) {
+        if let Some(etcd) = &self.backends.etcd {
+            etcd.set_nodes(rows);
+        }
+    }
+
+    /// Asks a host for its boot. (When the queue is full, the node keeps "not known".)
+    pub(super) fn probe(&self, row: NodeRow) {
+        if let Some(probes) = &self.probes {
+            let _ = probes.try_send(row);
+        }
+    }
+}
+
+fn absent(to: &mpsc::Sender<Msg>, generation: Generation, source: Source, why: &str) {
+    let to = to.clone();
+    let msg = Msg::Source(generation, source, Liveness::Absent(why.to_owned()));
+    tokio::spawn(async move {
+        let _ = to.send(msg).await;
+    });
+}
+
+/// Passes on what the watches see. Tables must not lose a change, so they wait for room; Events may be dropped, and are
+/// counted then.
+async fn tell_seen(mut seen: mpsc::Receiver<Observation>, generation: Generation, to: mpsc::Sender<Msg>) {
+    let mut dropped = 0;
+    while let Some(observation) = seen.recv().await {
+        if matches!(observation, Observation::Event(_)) && to.capacity() < to.max_capacity() / 4 {
+            dropped += 1;
+            continue;
+        }
+        if dropped > 0 && to.send(Msg::LogDropped(std::mem::take(&mut dropped))).await.is_err() {
+            return;
+        }
+        if to.send(Msg::Seen(generation, observation)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_etcd(mut news: mpsc::Receiver<EtcdNews>, generation: Generation, to: mpsc::Sender<Msg>) {
+    while let Some(news) = news.recv().await {
+        let msg = match news {
+            EtcdNews::View(view) => Msg::Etcd(generation, view),
+            EtcdNews::Liveness(liveness) => Msg::Source(generation, Source::Etcd, liveness),
+        };
+        if to.send(msg).await.is_err() {
+            return;
+        }
+    }
+}
