@@ -84,6 +84,8 @@ fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
 }
 
 #[cfg(test)]
+mod look_tests;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod tests;
