@@ -93,7 +93,15 @@ impl Cluster {
             ..Options::default()
         };
         let api = Api::new(store.clone(), faults.clone(), options);
-        let world = world::start(store.clone(), &machines, &scenario, pace, ensemble.serving(), stop.clone());
+        let world = world::start(
+            store.clone(),
+            &machines,
+            &scenario,
+            pace,
+            ensemble.serving(),
+            faults.clone(),
+            stop.clone(),
+        );
         let hosts = specs.iter().map(|spec| (spec.name.clone(), SharedFaults::new(spec.host.clone().into())));
         let trouble = Trouble::new(ensemble.clone(), hosts.collect());
         trouble.schedule(&scenario.events, pace, &stop);

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::settings::Span;
+use crate::sim::api::faults::{Effect, Matching, Webhook};
 use crate::sim::etcd::MemberFaults;
 use crate::sim::host::HostFaults;
 
@@ -17,7 +18,7 @@ pub struct Event {
 }
 
 /// What happens.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Action {
     /// No API server answers, for a while or for good.
@@ -115,6 +116,23 @@ pub enum Action {
         #[serde(default)]
         faults: HostFaults,
     },
+    /// The API server treats some requests badly.
+    ApiFault {
+        /// Which; all when absent.
+        #[serde(default)]
+        matching: Matching,
+        /// How.
+        effect: Effect,
+        /// How many of them; all when absent.
+        times: Option<u32>,
+        /// How long.
+        #[serde(rename = "for")]
+        length: Option<Span>,
+    },
+    /// An admission webhook denies requests: evictions, unless it says otherwise.
+    Webhook(Webhook),
+    /// Faults of the API server and webhooks are over.
+    ClearFaults,
     /// Pods begin to crash; the name may end in `*`.
     Crash {
         /// Namespace.

@@ -10,6 +10,7 @@ use super::events::{self, Events};
 use super::index::Index;
 use super::read::{Key, fingerprint, is_deleting};
 use super::work::Work;
+use crate::sim::api::faults::Faults;
 use crate::sim::machine::Machine;
 use crate::sim::pace::Pace;
 use crate::sim::scenario::{ClusterSpec, NodeSpec, Scenario, Timings};
@@ -34,6 +35,8 @@ pub struct Desk {
     pub kubelets: BTreeSet<String>,
     /// The disruption controller does nothing.
     pub is_disruption_stalled: bool,
+    /// Trouble that the API server gives.
+    pub faults: Faults,
     /// No API server answers, by a fault.
     pub is_api_down: bool,
     /// The quorum of etcd holds.
@@ -59,6 +62,7 @@ impl Desk {
             timings: scenario.timings.clone(),
             kubelets: BTreeSet::new(),
             is_disruption_stalled: false,
+            faults: Faults::new(),
             is_api_down: false,
             has_quorum: true,
             work: Work::default(),

@@ -46,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
 pub use self::read::{Key, fingerprint};
+use super::api::faults::Faults;
 use super::machine::Machine;
 use super::pace::Pace;
 use super::scenario::{Action, Scenario};
@@ -86,18 +87,21 @@ impl World {
     }
 }
 
-/// Starts the controllers over the objects of `store` on the current tokio runtime.
+/// Starts the controllers over the objects of `store` on the current tokio runtime. Faults of the API that the
+/// scenario's events ask for go into `faults`.
 pub fn start(
     store: Store,
     machines: &[Machine],
     scenario: &Scenario,
     pace: Pace,
     quorum: watch::Receiver<bool>,
+    faults: Faults,
     cancel: CancellationToken,
 ) -> World {
     let (actions, inbox) = mpsc::channel(64);
     let (api_down_sender, api_down) = watch::channel(false);
     let mut desk = Desk::new(store, machines, scenario, pace);
+    desk.faults = faults;
     desk.has_quorum = *quorum.borrow();
     desk.kubelets =
         desk.machines.values().filter(|m| desk::is_serving(m)).map(|m| m.name().to_owned()).collect();

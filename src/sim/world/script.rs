@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::desk::Desk;
 use super::pods::BEHAVIOUR;
 use super::read::{Key, name, uid};
+use crate::sim::api::faults::Rule;
 use crate::sim::scenario::event::is_match;
 use crate::sim::scenario::{Action, Event, Scenario};
 use crate::sim::store::clock;
@@ -103,6 +104,14 @@ impl Script {
                     }
                 }
             }
+            Action::ApiFault { matching, effect, times, length } => desk.faults.add(Rule {
+                matching: matching.clone(),
+                effect: effect.clone(),
+                times: *times,
+                lasts: length.map(|length| desk.delay(length)),
+            }),
+            Action::Webhook(webhook) => desk.faults.deny(webhook.clone()),
+            Action::ClearFaults => desk.faults.clear(),
             other => change_objects(other, desk),
         }
     }

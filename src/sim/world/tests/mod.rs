@@ -42,7 +42,8 @@ pub fn bench(scenario: &Scenario, speed: f64) -> Bench {
     let store = Store::new();
     populate(&store, scenario, &machines);
     let (quorum, receiver) = watch::channel(true);
-    let world = start(store.clone(), &machines, scenario, pace, receiver, cancel.clone());
+    let faults = crate::sim::api::faults::Faults::new();
+    let world = start(store.clone(), &machines, scenario, pace, receiver, faults.clone(), cancel.clone());
     Bench { store, machines, world, quorum, _end: cancel.drop_guard() }
 }
 
