@@ -1,6 +1,7 @@
 //! The world in memory, with tokio's paused clock.
 
 mod budgets;
+mod evictions;
 mod machines;
 mod owners;
 mod placement;
