@@ -78,15 +78,15 @@ fn down() -> Result<Answer, Error> {
     Err(Error::new(FailureKind::Timeout, "read the status of", "x", "no answer within 2 s"))
 }
 
-fn view(memory: &mut Memory, replies: Vec<Reply>) -> EtcdView {
-    memory.assemble(&replies, "direct", Stamp(5)).expect("view")
+fn view(memory: &mut Memory, replies: impl AsRef<[Reply]>) -> EtcdView {
+    memory.assemble(replies.as_ref(), "direct", Stamp(5)).expect("view")
 }
 
 #[test]
 fn a_silent_member_keeps_its_status_and_its_node() {
     let mut memory = Memory::default();
     let all = [1, 2, 3];
-    let first = view(&mut memory, all.map(|id| reply(id, Ok(answer(id, &all)))).into());
+    let first = view(&mut memory, all.map(|id| reply(id, Ok(answer(id, &all)))));
     assert_eq!(first.quorum().expect("quorum").words(), "etcd 3/3, can lose 1");
     assert_eq!(first.leader().map(|leader| leader.id), Some(1));
     let second = view(
@@ -98,7 +98,7 @@ fn a_silent_member_keeps_its_status_and_its_node() {
     assert!(matches!(&silent.health, MemberHealth::Silent(report) if report.kind == FailureKind::Timeout));
     assert_eq!(silent.status.as_ref().map(|status| status.at), Some(Stamp(1)));
     assert_eq!(silent.lag, None);
-    let third = view(&mut memory, all.map(|id| reply(id, down())).into());
+    let third = view(&mut memory, all.map(|id| reply(id, down())));
     assert_eq!(third.quorum().expect("quorum").words(), "etcd 0/3, QUORUM LOST");
 }
 
@@ -172,13 +172,13 @@ fn another_cluster_behind_an_address_is_no_member() {
 fn one_stray_answer_does_not_replace_the_cluster() {
     let mut memory = Memory::default();
     let all = [1, 2, 3];
-    view(&mut memory, all.map(|id| reply(id, Ok(answer(id, &all)))).into());
+    view(&mut memory, all.map(|id| reply(id, Ok(answer(id, &all)))));
     let stray = || Answer { cluster_id: 8, ..answer(9, &[9]) };
     let after = view(&mut memory, vec![reply(1, Ok(stray())), reply(2, down()), reply(3, down())]);
     assert_eq!((after.cluster_id, after.members.len()), (Some(7), 3));
     assert!(after.disagreement.expect("words").contains("not of 7 as before"));
     let restored = [1, 2].map(|node| reply(node, Ok(stray())));
-    assert_eq!(view(&mut memory, restored.into()).cluster_id, Some(8));
+    assert_eq!(view(&mut memory, restored).cluster_id, Some(8));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn an_alarm_counts_for_the_member_it_names() {
         answer.status.errors = vec!["memberID:2 alarm:NOSPACE".into()];
         answer
     };
-    let view = view(&mut Memory::default(), all.map(|id| reply(id, Ok(alarmed(id)))).into());
+    let view = view(&mut Memory::default(), all.map(|id| reply(id, Ok(alarmed(id)))));
     let health = |node: &str| view.on_node(&node.into()).expect("member").health.clone();
     assert_eq!(health("n1"), MemberHealth::Healthy);
     assert_eq!(health("n2"), MemberHealth::Unhealthy(vec!["alarm NOSPACE".into()]));

@@ -113,6 +113,7 @@ impl Host {
             "systemctl" => systemd::systemctl(self, arguments, caller),
             "systemd-inhibit" => systemd::inhibit(self, arguments),
             "reboot" => systemd::reboot(self, caller),
+            "pgrep" if self.faults().upgrading => Output::line("4121 unattended-upgr"),
             "pgrep" | "fuser" => Output::status(u32::from(!self.faults().upgrading)),
             "flock" => Output::status(u32::from(self.faults().upgrading)),
             "sleep" => self.sleep(arguments).await,
