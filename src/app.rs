@@ -10,6 +10,7 @@ use crate::domain::report::{FailureKind, Report};
 use crate::headless::run::Manner;
 use crate::headless::{Exit, Format, check, info, plan, run, runs};
 use crate::logging::{self, LogFile};
+use crate::opening::open;
 use crate::{config, rehearsal};
 use clap::CommandFactory;
 use std::path::Path;
@@ -160,20 +161,14 @@ fn manual() -> Result<Exit, Report> {
 /// The console on the current context.
 async fn console(global: &Global) -> Result<Exit, Report> {
     let place = Place::new(global)?;
-    open(place, None).await
+    open(place, global, None).await
 }
 
 /// The console on a simulated cluster that lives as long as it.
 async fn demo(global: &Global, choice: &Rehearsal) -> Result<Exit, Report> {
     let stage = rehearsal::Stage::open(choice).await?;
     let place = stage.place(global)?;
-    let exit = open(place, Some(stage.words())).await;
+    let exit = open(place, global, Some(stage.words())).await;
     stage.close().await;
     exit
-}
-
-async fn open(place: Place, demo: Option<String>) -> Result<Exit, Report> {
-    let _ = (place, demo);
-    Err(Report::new(FailureKind::Local, "the console is not part of this build yet")
-        .hint("see `pitstop run`"))
 }

@@ -10,6 +10,7 @@ pub mod domain;
 pub mod engine;
 pub mod headless;
 pub mod logging;
+pub mod opening;
 pub mod proto;
 pub mod rehearsal;
 pub mod sim;
