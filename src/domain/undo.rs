@@ -109,6 +109,18 @@ pub fn undo(view: &RunView) -> Undo {
 
 /// What stays changed when a run ends in a state, in words; empty = as it was found, or as it was asked for.
 pub fn left(view: &RunView, end: RunState) -> Vec<String> {
+    let mut left = left_on_nodes(view, end);
+    if is_locked(view) {
+        left.push(format!(
+            "the maintenance lock is marked with run {}: its holder may take it again, others with --adopt-lock",
+            view.id
+        ));
+    }
+    left
+}
+
+/// The same without the maintenance lock.
+pub fn left_on_nodes(view: &RunView, end: RunState) -> Vec<String> {
     let mut left = Vec::new();
     for node in &view.nodes {
         let trace = Trace { view, node };
@@ -125,9 +137,6 @@ pub fn left(view: &RunView, end: RunState) -> Vec<String> {
                 left.push(format!("{node} is schedulable: kubectl cordon {node}"));
             }
         }
-    }
-    if is_locked(view) {
-        left.push(format!("the maintenance lock is held by run {} until it expires", view.id));
     }
     left
 }

@@ -14,7 +14,7 @@ use crate::domain::plan::{Kind, Plan};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::time::brief;
-use crate::domain::undo::{LEFT_OUT, left, undo};
+use crate::domain::undo::{LEFT_OUT, left, left_on_nodes, undo};
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -142,8 +142,7 @@ impl Driver {
             Some(report) => self.cannot_begin(report).await,
             None => self.steps().await,
         };
-        self.farewell(end).await;
-        let left = self.shared.voice.view().map(|view| left(&view, end)).unwrap_or_default();
+        let left = self.farewell(end).await;
         self.shared.voice.tell(RunChange::Finished { state: end, left }).await;
     }
 
@@ -395,26 +394,32 @@ impl Driver {
         RunState::Aborted
     }
 
-    /// A run that ends otherwise than well leaves its lock marked, so that the next engineer sees who, what and when.
-    async fn farewell(&mut self, end: RunState) {
-        let Some(keeper) = self.shared.keep(None) else { return };
-        if matches!(end, RunState::Done | RunState::Aborted) {
-            return;
-        }
-        let step = self.shared.voice.view().and_then(|view| {
-            let index = view.current()?;
-            Some(view.steps[index].step.kind.name())
-        });
-        let words = format!(
-            "{} at {}",
-            if end == RunState::Failed { "failed" } else { "interrupted" },
-            step.unwrap_or("the end")
-        );
-        match tokio::time::timeout(FAREWELL, keeper.give_back(Some(&words))).await {
+    /// What is left changed. A run that ends otherwise than well leaves its lock marked, so that the next engineer sees
+    /// who, what and when; when it left nothing else, the lock is given back instead.
+    async fn farewell(&mut self, end: RunState) -> Vec<String> {
+        let Some(view) = self.shared.voice.view() else { return Vec::new() };
+        let (Some(keeper), false) =
+            (self.shared.keep(None), matches!(end, RunState::Done | RunState::Aborted))
+        else {
+            return left(&view, end);
+        };
+        let step = view
+            .current()
+            .and_then(|index| view.steps.get(index))
+            .map_or("the end", |view| view.step.kind.name());
+        let how = if end == RunState::Failed { "failed" } else { "interrupted" };
+        let words = format!("{how} at {step}");
+        let others = left_on_nodes(&view, end);
+        let tombstone = (!others.is_empty()).then_some(words.as_str());
+        match tokio::time::timeout(FAREWELL, keeper.give_back(tombstone)).await {
+            Ok(Ok(())) if tombstone.is_none() => return others,
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!("the maintenance lock could not be marked: {error}"),
-            Err(_) => tracing::warn!("the maintenance lock could not be marked in time"),
+            Ok(Err(error)) => {
+                tracing::warn!("the maintenance lock could not be given back or marked: {error}")
+            }
+            Err(_) => tracing::warn!("the maintenance lock could not be given back or marked in time"),
         }
+        left(&view, end)
     }
 }
 

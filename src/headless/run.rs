@@ -208,7 +208,7 @@ impl Desk {
     async fn order(&mut self, order: RunCommand) {
         if let Some(commands) = &self.commands {
             // a run that is over needs no orders
-            drop(commands.send(order).await);
+            let _ = commands.send(order).await;
         }
     }
 

@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 /// The lease's name.
 pub(super) const NAME: &str = "pitstop";
 
+/// The namespace of the kubelets' leases.
+pub(super) const BEATS: &str = "kube-node-lease";
+
 /// The collection of leases of a namespace.
 pub(super) fn leases(namespace: &str) -> String {
     path(&["apis", "coordination.k8s.io", "v1", "namespaces", namespace, "leases"])

@@ -42,7 +42,7 @@ use endpoints::{Route, Routes};
 use fault::Who;
 use futures::stream::BoxStream;
 use request::{Ask, path};
-use rows::{BudgetWire, NodeWire, PodWire, Wire as _};
+use rows::{BeatWire, BudgetWire, NodeWire, PodWire, Wire as _};
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -189,17 +189,36 @@ impl Cluster {
         Ok(crate::domain::text::clean(&version.git_version))
     }
 
-    /// All nodes.
+    /// All nodes, each with its last sign of life from its status or its lease, whichever is later.
+    ///
+    /// Kubelets renew their lease every 10 s and write an unchanged status every 5 min only. Leases that cannot be read
+    /// leave the status' word.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, Error> {
-        Ok(self.inner.list::<NodeWire>(&scope_of_nodes()).await?.0)
+        let (of_nodes, of_beats) = (scope_of_nodes(), scope_of_beats());
+        let (nodes, beats) =
+            futures::join!(self.inner.list::<NodeWire>(&of_nodes), self.inner.list::<BeatWire>(&of_beats));
+        let mut rows = nodes?.0;
+        let beats = beats.map(|(beats, _)| beats).unwrap_or_default();
+        for beat in beats {
+            if let Some(row) = rows.iter_mut().find(|row| row.name == beat.node) {
+                row.heartbeat = row.heartbeat.max(Some(beat.at));
+            }
+        }
+        Ok(rows)
     }
 
-    /// One node.
+    /// One node, with its last sign of life as for [`nodes`](Self::nodes).
     pub async fn node(&self, name: &NodeName) -> Result<NodeRow, Error> {
         let ask = Ask::get("read node", name.as_str(), path(&["api", "v1", "nodes", name.as_str()]));
-        let wire: NodeWire = self.inner.fetch(&ask).await?;
-        wire.row()
-            .ok_or_else(|| Error::new(FailureKind::Unexpected, "read node", name.as_str(), "it is no node"))
+        let lease = format!("{}/{name}", lease::leases(lease::BEATS));
+        let beat = Ask::get("read the node's lease", name.as_str(), lease);
+        let (wire, beat) =
+            futures::join!(self.inner.fetch::<NodeWire>(&ask), self.inner.fetch::<BeatWire>(&beat));
+        let mut row = wire?.row().ok_or_else(|| {
+            Error::new(FailureKind::Unexpected, "read node", name.as_str(), "it is no node")
+        })?;
+        row.heartbeat = row.heartbeat.max(beat.ok().and_then(BeatWire::row).map(|beat| beat.at));
+        Ok(row)
     }
 
     /// All pods of all namespaces.
@@ -269,6 +288,10 @@ impl Cluster {
 
 fn scope_of_nodes() -> Scope {
     Scope::long("list nodes", "watch nodes", "/api/v1/nodes".into())
+}
+
+fn scope_of_beats() -> Scope {
+    Scope::long("list node leases", "watch node leases", lease::leases(lease::BEATS))
 }
 
 fn scope_of_pods() -> Scope {

@@ -66,8 +66,7 @@ async fn run(cluster: &Cluster, out: Out) {
     let mut nodes = watch::feed::<NodeWire>(inner, super::scope_of_nodes(), woken());
     let mut pods = watch::feed::<PodWire>(inner, super::scope_of_pods(), woken()).ready_chunks(BATCH);
     let mut budgets = watch::feed::<BudgetWire>(inner, super::scope_of_budgets(), woken());
-    let leases = Scope::long("list node leases", "watch node leases", lease::leases("kube-node-lease"));
-    let mut beats = watch::feed::<BeatWire>(inner, leases, woken());
+    let mut beats = watch::feed::<BeatWire>(inner, super::scope_of_beats(), woken());
     let lock = Scope::long(
         "read the maintenance lease",
         "watch the maintenance lease",

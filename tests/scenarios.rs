@@ -1,0 +1,72 @@
+//! Whole runs on the simulated cluster, in memory and on a paused clock: each file in `scenarios/` says what is asked
+//! for, what befalls the run, how its steps must end, and how the world must look afterwards.
+//!
+//! The engine and the back ends are the real ones; they speak HTTP, gRPC over TLS, and SSH with the simulation.
+
+#[path = "scenarios/stage.rs"]
+mod stage;
+#[path = "scenarios/story.rs"]
+mod story;
+
+use std::path::{Path, PathBuf};
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios")
+}
+
+fn play(name: &str) {
+    let path = directory().join(format!("{name}.toml"));
+    let text = std::fs::read_to_string(&path).expect("the story");
+    let story: story::Story =
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(stage::play(name, &story));
+}
+
+macro_rules! stories {
+    ($($name:ident),* $(,)?) => {
+        $(#[test] fn $name() { play(&stringify!($name).replace('_', "-")); })*
+        const STORIES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+stories! {
+    reboot_control_plane,
+    reboot_worker,
+    reboot_leader_step_by_step,
+    reboot_outlives_the_api,
+    reboot_without_a_backup,
+    reboot_without_a_vote_to_spare,
+    reboot_of_a_cordoned_node,
+    reboot_that_never_returns,
+    reboot_that_keeps_its_boot,
+    reboot_aborted_in_the_drain,
+    reboot_interrupted,
+    reboot_under_a_foreign_lock,
+    drain_of_two_workers,
+    drain_blocked_by_a_budget,
+    drain_refused,
+    drain_uncordoned_by_somebody,
+    drain_while_the_api_is_away,
+    cordon_and_note,
+    uncordon,
+    snapshot,
+}
+
+#[test]
+fn every_story_is_played() {
+    let mut files: Vec<String> = std::fs::read_dir(directory())
+        .expect("the directory")
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter_map(|path| Some(path.file_stem()?.to_str()?.replace('-', "_")))
+        .collect();
+    files.sort();
+    let mut played: Vec<&str> = STORIES.to_vec();
+    played.sort_unstable();
+    assert_eq!(files, played);
+}
