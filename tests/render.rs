@@ -95,7 +95,7 @@ fn screens() -> Vec<(&'static str, Model)> {
         ("help", keyed(runs::waiting(), "?")),
         ("palette", palette()),
         ("page_node", detail(cluster::connected(), "jjjj")),
-        ("page_budget", detail(cluster::connected(), "3jB")),
+        ("page_budget", keyed(cluster::connected(), "3jjjB")),
         ("page_step", detail(runs::failed(), "5")),
     ]
 }

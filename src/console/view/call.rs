@@ -62,9 +62,10 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
 
 fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
     let glyphs = look.glyphs;
-    let who = run.nodes.first().map_or_else(|| run.kind.to_string(), ToString::to_string);
     let at = run.current();
     let step = at.and_then(|at| run.steps.get(at));
+    let node = step.and_then(|view| view.step.node.as_ref()).or_else(|| run.nodes.first());
+    let who = node.map_or_else(|| run.kind.to_string(), ToString::to_string);
     let name = step.map_or("the end", |view| view.step.kind.name());
     let shown = words::run(look, run.state);
     let call = |lead: String, rest: String| Call {

@@ -120,8 +120,6 @@ fn line<'a>(look: &Look, line: &'a LogLine, widths: Widths, selected: bool) -> L
         let name = cut_middle(node, widths.node, look.glyphs.ellipsis);
         let padding = " ".repeat(widths.node.saturating_sub(width(&name)));
         spans.push(look.say(Tone::Accent, format!("  {name}{padding}")));
-    } else if !node.is_empty() && !line.text.contains(node) {
-        spans.push(look.say(Tone::Accent, format!("  {node}")));
     }
     spans.push(look.say(Tone::Text, format!("  {}", line.text)));
     Line::from(spans)

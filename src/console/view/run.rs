@@ -3,6 +3,7 @@
 use super::look::{Look, first_row, inset, split_top};
 use super::pane::{self, Title};
 use super::steps;
+use super::text::cut_middle;
 use super::theme::Tone;
 use super::words;
 use crate::console::list::window;
@@ -15,6 +16,10 @@ use ratatui::text::{Line, Span};
 
 /// Columns of the longest step's name.
 const NAME: usize = 17;
+/// The same where a node is named too.
+const MOST_NAME: usize = 30;
+/// Columns of all that stands beside a name.
+const OTHERS: usize = 28;
 /// Columns of a state: sign, blank, the longest word.
 const STATE: usize = 9;
 /// Columns of a duration.
@@ -99,11 +104,18 @@ fn step_line<'a>(
 ) -> Line<'a> {
     let shown = words::step(look, run, index, view);
     let current = run.current() == Some(index) && !run.state.is_over();
-    let name = if view.is_undo {
+    let mut name = if view.is_undo {
         format!("undo: {}", view.step.kind.name())
     } else {
         view.step.kind.name().to_owned()
     };
+    // in a run over several nodes each step says whose it is
+    let several = run.nodes.len() > 1;
+    if let Some(node) = view.step.node.as_ref().filter(|_| several) {
+        name = format!("{name} {node}");
+    }
+    let wide = if several { room.saturating_sub(OTHERS).clamp(NAME, MOST_NAME) } else { NAME };
+    let name = cut_middle(&name, wide, look.glyphs.ellipsis);
     let name_tone = match view.state {
         _ if current => Tone::Strong,
         StepState::Pending => Tone::Muted,
@@ -117,7 +129,7 @@ fn step_line<'a>(
     let mut spans = vec![
         look.say(Tone::Accent, cursor),
         look.say(Tone::Muted, format!("{:>2} ", index + 1)),
-        look.say(name_tone, format!("{name:NAME$}  ")),
+        look.say(name_tone, format!("{name:wide$}  ")),
         look.say(shown.tone, state),
         Span::raw(" ".repeat(padding)),
         look.say(Tone::Text, format!(" {span:>SPAN$}")),
