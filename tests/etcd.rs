@@ -14,6 +14,7 @@ use pitstop::backend::etcd::{Access, Etcd, EtcdOptions, observe_etcd};
 use pitstop::backend::store;
 use pitstop::domain::etcd::{EtcdNews, MemberHealth};
 use pitstop::domain::feed::Liveness;
+use pitstop::domain::guard::Permit;
 use pitstop::domain::ids::NodeName;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::report::FailureKind;
@@ -78,13 +79,18 @@ async fn a_healthy_cluster_is_seen_moved_and_stored() {
     let took = etcd.linearizable_read(&other).await.expect("read");
     assert!(took < Duration::from_secs(2));
 
+    stores_a_snapshot(&members, &etcd, &node, &moved, &permit).await;
+}
+
+/// A snapshot is taken from a follower, verified here and by etcd's own tool, and can be restored.
+async fn stores_a_snapshot(members: &Members, etcd: &Etcd, node: &NodeName, leader: &str, permit: &Permit) {
     let dir = members.path("snapshots");
     let reported = Mutex::new(Vec::new());
     let progress = |done, total| reported.lock().expect("lock").push((done, total));
     let cancel = CancellationToken::new();
-    let file = etcd.snapshot(Some(&node), &dir, progress, &cancel, &permit).await.expect("snapshot");
+    let file = etcd.snapshot(Some(node), &dir, progress, &cancel, permit).await.expect("snapshot");
     assert_ne!(file.meta.member, node.0);
-    assert_ne!(file.meta.member, moved, "a follower serves it");
+    assert_ne!(file.meta.member, leader, "a follower serves it");
     assert_eq!((file.meta.revision, file.meta.cluster_id.len()), (51, 16));
     let name = file.path.file_name().expect("name").to_string_lossy().into_owned();
     assert_eq!(names_in(&dir), [name.clone(), format!("{name}.json")]);
