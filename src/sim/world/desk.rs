@@ -159,12 +159,13 @@ impl Desk {
 
     fn stamp_at(&self, key: &str) -> jiff::Timestamp {
         let now = self.store.clock().timestamp();
-        if !self.is_settling {
-            return now;
-        }
+        if self.is_settling { self.ago(fingerprint(key) % 400 + 100) } else { now }
+    }
+
+    /// So many thousandths of the cluster's age ago.
+    fn ago(&self, share: u32) -> jiff::Timestamp {
         let age = i64::try_from(self.cluster.age.0.as_secs()).unwrap_or_default();
-        let share = i64::from(fingerprint(key) % 900) + 100;
-        clock::shifted(now, -(age * share / 1000))
+        clock::shifted(self.store.clock().timestamp(), -(age * i64::from(share) / 1000))
     }
 
     /// An object of a kind.
@@ -184,8 +185,8 @@ impl Desk {
         }
         if self.is_settling {
             let name = object["metadata"]["name"].as_str().or(object["metadata"]["generateName"].as_str());
-            let stamp = self.stamp(name.unwrap_or_default());
-            object["metadata"]["creationTimestamp"] = stamp.into();
+            let share = share_of_age(resource, name.unwrap_or_default());
+            object["metadata"]["creationTimestamp"] = clock::seconds(self.ago(share)).into();
         }
         self.store.create(resource, object).ok()
     }
@@ -237,6 +238,17 @@ impl Desk {
     /// Control planes whose API server is up.
     pub fn api_servers(&self) -> impl Iterator<Item = &Machine> {
         self.machines.values().filter(|machine| machine.is_control_plane() && is_serving(machine))
+    }
+}
+
+/// How old an object is, in thousandths of the cluster's age: nodes and namespaces are the oldest, pods the youngest.
+fn share_of_age(resource: &Resource, name: &str) -> u32 {
+    if !resource.namespaced {
+        1000
+    } else if *resource == resources::PODS {
+        fingerprint(name) % 400 + 100
+    } else {
+        fingerprint(name) % 400 + 550
     }
 }
 
