@@ -104,7 +104,7 @@ fn without_empty_metadata(mut set: Value) -> Value {
 fn changed_at(old: &Value, new: &Value, depth: usize, parent: &str, name: &str) -> Map<String, Value> {
     let mut set = Map::new();
     let mut compare = |label: String, before: Option<&Value>, after: &Value, parent: &str, field: &str| {
-        let Some(before) = before else {
+        let Some(before) = before.filter(|before| !before.is_null()) else {
             set.insert(label, set_at(after, depth + 1, parent, field));
             return;
         };
