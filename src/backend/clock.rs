@@ -60,7 +60,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn follows_a_paused_clock() {
         let before = now();
-        tokio::time::advance(Duration::from_secs(3600)).await;
+        tokio::time::advance(Duration::from_hours(1)).await;
         let passed = now().since(before);
         assert!((3599..=3601).contains(&passed.as_secs()), "{passed:?}");
     }

@@ -107,7 +107,7 @@ fn all_reasons_are_kept() {
 
 #[test]
 fn long_deleted_pods_are_skipped_only_past_the_limit() {
-    let options = DrainOptions { skip_wait_for_delete: Duration::from_secs(60), ..DrainOptions::default() };
+    let options = DrainOptions { skip_wait_for_delete: Duration::from_mins(1), ..DrainOptions::default() };
     let dying = |since| PodRow { deleting: Some(Stamp(NOW.0 - since)), owner: None, ..sample("shop", "a") };
     assert!(matches!(classify(&dying(60_001), &options, true, NOW), Class::Skip(_)));
     assert!(matches!(classify(&dying(60_000), &options, true, NOW), Class::Refuse(_)));

@@ -29,13 +29,13 @@ fn a_watch_tells_every_change_after_its_version_in_order() {
         let query = format!("{}?watch=true&resourceVersion={version}&timeoutSeconds=30", bench.core("pods"));
         let mut events = bench.watch(&query).await;
         let mut kinds = Vec::new();
-        let mut last = version.parse::<u64>().unwrap();
+        let mut seen = version.parse::<u64>().unwrap();
         loop {
             let (kind, object) = timeout(SOON, events.next()).await.unwrap().unwrap();
             assert_eq!(name(&object), "a", "the pod that was there before is not told again");
             let next = object["metadata"]["resourceVersion"].as_str().unwrap().parse::<u64>().unwrap();
-            assert!(next > last, "{next} after {last}");
-            last = next;
+            assert!(next > seen, "{next} after {seen}");
+            seen = next;
             kinds.push(kind.clone());
             if kind == "DELETED" {
                 break;

@@ -12,11 +12,11 @@ fn a_patch_of_an_old_version_conflicts() {
         bench.pod("a", "Pending", false).await;
         let path = format!("{}/a", bench.core("pods"));
         let version = bench.get(&path).await.body["metadata"]["resourceVersion"].clone();
-        let patch =
+        let change =
             |value: &str| json!({"metadata": {"resourceVersion": version, "annotations": {"x": value}}});
-        let first = bench.merge(&path, &patch("1")).await.expect(200);
+        let first = bench.merge(&path, &change("1")).await.expect(200);
         assert_ne!(first.body["metadata"]["resourceVersion"], version);
-        bench.merge(&path, &patch("2")).await.expect_failure(409, "Conflict");
+        bench.merge(&path, &change("2")).await.expect_failure(409, "Conflict");
         assert_eq!(bench.get(&path).await.body["metadata"]["annotations"]["x"], "1");
     });
 }
@@ -27,8 +27,8 @@ fn a_patch_of_another_uid_is_refused() {
         bench.pod("a", "Pending", false).await;
         let path = format!("{}/a", bench.core("pods"));
         let uid = "00000000-0000-0000-0000-000000000000";
-        let patch = json!({"metadata": {"uid": uid, "annotations": {"x": "1"}}});
-        let answer = bench.merge(&path, &patch).await;
+        let change = json!({"metadata": {"uid": uid, "annotations": {"x": "1"}}});
+        let answer = bench.merge(&path, &change).await;
         assert!(matches!(answer.code, 409 | 422), "{}", answer.text);
         assert!(bench.get(&path).await.body["metadata"]["annotations"]["x"].is_null());
     });

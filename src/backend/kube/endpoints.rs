@@ -13,7 +13,12 @@ use serde::Deserialize;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::time::Instant;
 
+/// How long another endpoint may take to accept a connection.
+const KNOCK: Duration = Duration::from_secs(1);
+/// How long the answer to that counts.
+const REMEMBERED: Duration = Duration::from_secs(5);
 /// Deadline of a question about readiness.
 const READY: Duration = Duration::from_secs(4);
 
@@ -68,11 +73,13 @@ pub(super) struct Routes {
 struct State {
     all: Vec<Arc<Route>>,
     preferred: usize,
+    /// Which ways but the preferred one accepted a connection, and when that was tried.
+    reachable: Option<(Instant, Vec<Arc<Route>>)>,
 }
 
 impl Routes {
     pub(super) fn new(home: Route) -> Self {
-        Self { state: RwLock::new(State { all: vec![Arc::new(home)], preferred: 0 }) }
+        Self { state: RwLock::new(State { all: vec![Arc::new(home)], preferred: 0, reachable: None }) }
     }
 
     /// The preferred one first, then the others.
@@ -99,7 +106,37 @@ impl Routes {
         if let Some(at) = state.all.iter().position(|other| Arc::ptr_eq(other, route)) {
             tracing::info!(from = known.address(), to = route.address(), "another API endpoint is used now");
             state.preferred = at;
+            state.reachable = None;
         }
+    }
+
+    /// The ways but the preferred one that accept a connection now, or did some seconds ago. Asks all of them at once,
+    /// so that a network in which they cannot be reached from here costs a second, not a deadline.
+    pub(super) async fn reachable(&self) -> Vec<Arc<Route>> {
+        let others = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, known)) = &state.reachable
+                && at.elapsed() < REMEMBERED
+            {
+                return known.clone();
+            }
+            let preferred = state.all.get(state.preferred);
+            let is_other = |route: &&Arc<Route>| preferred.is_none_or(|known| !Arc::ptr_eq(known, route));
+            state.all.iter().filter(is_other).cloned().collect::<Vec<_>>()
+        };
+        if others.is_empty() {
+            return others;
+        }
+        let answers = join_all(others.iter().map(|route| async {
+            let connected = tokio::net::TcpStream::connect(route.address());
+            matches!(tokio::time::timeout(KNOCK, connected).await, Ok(Ok(_)))
+        }))
+        .await;
+        let reachable: Vec<_> =
+            others.into_iter().zip(answers).filter(|(_, is_open)| *is_open).map(|(route, _)| route).collect();
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.reachable = Some((Instant::now(), reachable.clone()));
+        reachable
     }
 
     /// Every way but the kubeconfig's.
@@ -121,14 +158,18 @@ impl Routes {
                 all.push(route);
             }
         }
+        state.reachable = None;
         state.preferred = all.iter().position(|route| Arc::ptr_eq(route, &preferred)).unwrap_or(0);
         state.all = all;
     }
 }
 
-/// Only a plain HTTPS server has siblings: behind a path there is a proxy, and plain HTTP is a local one.
+/// Only a server that is reached directly over HTTPS has siblings: behind a path there is a proxy, and plain HTTP is a
+/// local one.
 fn may_have_others(config: &Config) -> bool {
-    config.cluster_url.scheme_str() == Some("https") && matches!(config.cluster_url.path(), "" | "/")
+    config.proxy_url.is_none()
+        && config.cluster_url.scheme_str() == Some("https")
+        && matches!(config.cluster_url.path(), "" | "/")
 }
 
 fn sibling(config: &Config, address: &str) -> Option<Route> {

@@ -179,24 +179,23 @@ pub(super) struct Answer {
 impl Inner {
     /// Sends a request and waits for the answer's head, whatever its status.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response<Body>, Error> {
-        let mut first: Option<Error> = None;
-        for (tried, route) in self.routes.in_order().into_iter().enumerate() {
+        let first = match open_on(ask, &self.routes.current()).await {
+            Ok(response) => return Ok(response),
+            Err((error, false)) => return Err(error),
+            Err((error, true)) => error,
+        };
+        for route in self.routes.reachable().await {
             match open_on(ask, &route).await {
                 Ok(response) => {
                     self.routes.prefer(&route);
                     return Ok(response);
                 }
-                // a sibling with a wrong certificate is not one; the preferred server's own is worth a word
-                Err((error, is_unconnected))
-                    if is_unconnected || (tried > 0 && error.kind == FailureKind::Identity) =>
-                {
-                    first.get_or_insert(error);
-                }
+                // a sibling with a wrong certificate is not one
+                Err((error, is_unconnected)) if is_unconnected || error.kind == FailureKind::Identity => {}
                 Err((error, _)) => return Err(error),
             }
         }
-        let unknown = || Error::new(FailureKind::Unreachable, ask.op, &ask.target, "no endpoint is known");
-        Err(first.unwrap_or_else(unknown))
+        Err(first)
     }
 
     /// Sends a request and reads the whole answer within its deadline; a status of 400 and above is an error.

@@ -294,7 +294,7 @@ impl<W: Wire> Follower<W> {
         let asked = error.retry_after;
         self.say(Err(error)).await;
         match asked {
-            Some(wait) => tokio::time::sleep(wait.min(Duration::from_secs(60))).await,
+            Some(wait) => tokio::time::sleep(wait.min(Duration::from_mins(1))).await,
             None => self.pause().await,
         }
     }
@@ -320,7 +320,7 @@ async fn woken(wake: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Pieces of a body, cut into lines.

@@ -219,3 +219,82 @@ async fn a_certificate_of_another_authority_is_an_identity_matter() {
     assert_eq!(error.kind, FailureKind::Identity, "{error}");
     assert!(error.message.contains(&address) && error.hint.is_some(), "{error}");
 }
+
+/// An API server on loopback with a certificate of `authority` for `kubernetes`, which names `peers` as endpoints.
+async fn tls_server(
+    authority: &rcgen::CertifiedIssuer<'static, rcgen::KeyPair>,
+    peers: std::sync::Arc<std::sync::Mutex<Vec<u16>>>,
+    version: &'static str,
+) -> (u16, tokio::task::JoinHandle<()>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names = vec!["kubernetes".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, authority).unwrap();
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(tls));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, peers) = (acceptor.clone(), peers.clone());
+            connections.spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut buffer = vec![0; 8192];
+                let count = stream.read(&mut buffer).await.unwrap_or(0);
+                let body = if String::from_utf8_lossy(&buffer[..count]).contains("endpointslices") {
+                    let items: Vec<_> = peers
+                        .lock()
+                        .unwrap()
+                        .iter()
+                        .map(|port| {
+                            serde_json::json!({
+                        "endpoints": [{"addresses": ["127.0.0.1"]}], "ports": [{"port": port}]})
+                        })
+                        .collect();
+                    serde_json::json!({"items": items}).to_string()
+                } else {
+                    format!("{{\"gitVersion\":\"{version}\"}}")
+                };
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all((head + &body).as_bytes()).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (port, task)
+}
+
+#[tokio::test]
+async fn another_api_server_takes_over_when_no_connection_comes_about() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = rcgen::CertifiedIssuer::self_signed(params, key).unwrap();
+    let peers = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (first, task) = tls_server(&authority, peers.clone(), "v1.first").await;
+    let (second, _other) = tls_server(&authority, peers.clone(), "v1.second").await;
+    peers.lock().unwrap().extend([first, second]);
+    let data = base64::engine::general_purpose::STANDARD.encode(authority.pem());
+    let server = format!("'https://127.0.0.1:{first}', certificate-authority-data: {data}");
+    let file = file(&TWO.replace("'http://127.0.0.1:1'", &server));
+    let api = Cluster::connect(&options(&file, Some("two"))).await.unwrap();
+    assert_eq!(api.version().await.unwrap(), "v1.first");
+    assert_eq!(api.learn_endpoints().await.unwrap().len(), 2);
+    assert!(api.ready_endpoints().await.unwrap().iter().all(|(_, answer)| answer.is_ok()));
+    task.abort();
+    let _ = task.await;
+    assert_eq!(api.version().await.unwrap(), "v1.second");
+    assert_eq!(api.server(), format!("127.0.0.1:{second}"));
+    let ready = api.ready_endpoints().await.unwrap();
+    assert_eq!(ready.iter().filter(|(_, answer)| answer.is_ok()).count(), 1, "{ready:?}");
+}

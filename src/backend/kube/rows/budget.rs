@@ -5,7 +5,6 @@ use crate::domain::budget::{Amount, BudgetRow, Demand, UnhealthyPolicy};
 use crate::domain::ids::BudgetKey;
 use crate::domain::selector::{Operator, Requirement, Selector};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 /// What is read of a PodDisruptionBudget.
@@ -63,7 +62,7 @@ struct Status {
     expected_pods: i32,
     observed_generation: i64,
     #[serde(deserialize_with = "nullable")]
-    disrupted_pods: BTreeMap<String, IgnoredAny>,
+    disrupted_pods: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable")]
     conditions: Vec<Condition>,
 }
