@@ -4,7 +4,7 @@ use super::view::{Answer, Reply};
 use super::{Etcd, Slot};
 use crate::backend::clock;
 use crate::backend::error::Error;
-use crate::domain::etcd::{EtcdNews, EtcdView, MemberStatus};
+use crate::domain::etcd::{EtcdNews, EtcdView, MemberStatus, parse_version};
 use crate::domain::feed::Liveness;
 use crate::domain::report::FailureKind;
 use crate::domain::text::clean;
@@ -88,11 +88,17 @@ fn as_status(response: &StatusResponse, latency: Duration) -> MemberStatus {
         applied: response.raft_applied_index,
         db_size: size(response.db_size),
         db_in_use: size(response.db_size_in_use),
-        quota: Some(size(response.db_size_quota)).filter(|quota| *quota > 0),
+        quota: quota(&response.version, size(response.db_size_quota)),
         revision: header.revision,
         errors: response.errors.iter().map(|error| clean(error).trim().to_owned()).collect(),
         downgrading: response.downgrade_info.as_ref().is_some_and(|info| info.enabled),
     }
+}
+
+/// The quota, where the server tells it and can be believed: earlier servers of 3.6 tell a wrong one.
+fn quota(version: &str, told: u64) -> Option<u64> {
+    let is_right = parse_version(version).is_some_and(|version| version >= (3, 6, 6));
+    (is_right && told > 0).then_some(told)
 }
 
 /// Looks again and again until cancelled: a view after each round that had one, and how alive the source is after each.

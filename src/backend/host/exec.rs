@@ -6,6 +6,7 @@ use crate::backend::error::Error;
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg};
 use std::sync::Arc;
@@ -81,17 +82,24 @@ impl Hosts {
         self.run_on(&self.target(node)?, argv).await
     }
 
-    pub(super) async fn run_on(&self, target: &Target, argv: &[&str]) -> Result<Output, Error> {
-        let running = self.start(target, argv).await?;
-        let Ok((output, refused)) = timeout(COMMAND, running.collect()).await else {
-            let message = format!("{} did not end within {} s", argv.join(" "), COMMAND.as_secs());
-            return Err(Error::new(FailureKind::Timeout, "run a command on", target.label(), message));
-        };
-        if refused {
-            let message = "the host's SSH server does not run commands for this login";
-            return Err(Error::new(FailureKind::Forbidden, "run a command on", target.label(), message));
-        }
-        Ok(output)
+    /// As [`Self::run`]. Boxed: many commands stand in one future.
+    pub(super) fn run_on<'a>(
+        &'a self,
+        target: &'a Target,
+        argv: &'a [&'a str],
+    ) -> BoxFuture<'a, Result<Output, Error>> {
+        Box::pin(async move {
+            let running = self.start(target, argv).await?;
+            let Ok((output, refused)) = timeout(COMMAND, running.collect()).await else {
+                let message = format!("{} did not end within {} s", argv.join(" "), COMMAND.as_secs());
+                return Err(Error::new(FailureKind::Timeout, "run a command on", target.label(), message));
+            };
+            if refused {
+                let message = "the host's SSH server does not run commands for this login";
+                return Err(Error::new(FailureKind::Forbidden, "run a command on", target.label(), message));
+            }
+            Ok(output)
+        })
     }
 
     /// Starts one command. A connection found dead is replaced once, before anything is sent over it.

@@ -167,7 +167,9 @@ impl Hosts {
             return Ok((Arc::clone(session), false));
         }
         *slot = None;
-        let session = Arc::new(Session::open(&self.inner.options, &self.inner.dialer, target).await?);
+        // boxed: the handshake is the large part of every future here
+        let opening = Box::pin(Session::open(&self.inner.options, &self.inner.dialer, target));
+        let session = Arc::new(opening.await?);
         *slot = Some(Arc::clone(&session));
         Ok((session, true))
     }
