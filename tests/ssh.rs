@@ -1,6 +1,8 @@
 //! The host port against a real OpenSSH server on loopback. Nothing here can reboot the machine that runs it: where a
 //! reboot is asked for, the server runs a script of the test instead of any command.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/rows.rs"]
 mod rows;
 #[path = "ssh/server.rs"]
@@ -10,6 +12,7 @@ use pitstop::backend::dial::{Dialer, Stream};
 use pitstop::backend::error::Error;
 use pitstop::backend::host::{Hosts, RebootAnswer, SshOptions};
 use pitstop::domain::host::Privilege;
+use pitstop::domain::node::NodeRow;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::report::FailureKind;
 use server::{Agent, Server, generate, must, public, run};
@@ -20,8 +23,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-async fn whoami(server: &Server, options: SshOptions) -> Result<String, Error> {
-    let output = Hosts::new(options, Dialer::tcp()).run(&server.node(), &["id", "-un"]).await?;
+/// The node whose host the server is.
+fn node() -> NodeRow {
+    rows::node("cp-1", "127.0.0.1")
+}
+
+async fn whoami(options: SshOptions) -> Result<String, Error> {
+    let output = Hosts::new(options, Dialer::tcp()).run(&node(), &["id", "-un"]).await?;
     assert_eq!(output.status, Some(0), "{output:?}");
     Ok(output.stdout.trim().to_owned())
 }
@@ -30,24 +38,24 @@ async fn whoami(server: &Server, options: SshOptions) -> Result<String, Error> {
 async fn keys_of_all_kinds_log_in_and_refusals_name_each_key() {
     let server = Server::start("");
     let with = |files: &[PathBuf]| SshOptions { identity_files: files.to_vec(), ..server.options() };
-    assert_eq!(whoami(&server, server.options()).await.expect("ed25519"), server.user);
+    assert_eq!(whoami(server.options()).await.expect("ed25519"), server.user);
     for kind in ["rsa", "ecdsa"] {
         let key = generate(server.dir.path(), kind, kind, "");
         server.authorize(&key);
-        assert_eq!(whoami(&server, with(&[key])).await.expect(kind), server.user);
+        assert_eq!(whoami(with(&[key])).await.expect(kind), server.user);
     }
     let pem = generate(server.dir.path(), "pem", "rsa", "");
     server.authorize(&pem);
     must("ssh-keygen", &["-q", "-p", "-N", "", "-m", "PEM", "-f", &pem.display().to_string()]);
     assert!(std::fs::read_to_string(&pem).expect("key").contains("BEGIN RSA PRIVATE KEY"));
-    assert_eq!(whoami(&server, with(&[pem])).await.expect("PKCS#1"), server.user);
+    assert_eq!(whoami(with(&[pem])).await.expect("PKCS#1"), server.user);
 
     let wrong = generate(server.dir.path(), "wrong", "ed25519", "");
     let locked = generate(server.dir.path(), "locked", "ed25519", "open sesame");
     let open = generate(server.dir.path(), "open", "ed25519", "");
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o644)).expect("mode");
     let files = [wrong, locked, open, server.path("none")];
-    let error = whoami(&server, with(&files)).await.expect_err("no key fits");
+    let error = whoami(with(&files)).await.expect_err("no key fits");
     assert_eq!(error.kind, FailureKind::Unauthorized);
     let words = error.to_string();
     for part in
@@ -56,7 +64,7 @@ async fn keys_of_all_kinds_log_in_and_refusals_name_each_key() {
         assert!(words.contains(part), "{part}: {words}");
     }
     let order = [&files[..1], &[server.path("good")]].concat();
-    assert_eq!(whoami(&server, with(&order)).await.expect("the second key"), server.user);
+    assert_eq!(whoami(with(&order)).await.expect("the second key"), server.user);
 }
 
 #[tokio::test]
@@ -69,7 +77,7 @@ async fn an_agent_logs_in_and_holds_the_key_of_a_locked_file() {
         agent_socket: Some(agent.socket.clone()),
         ..server.options()
     };
-    let error = whoami(&server, options(vec![server.path("none")])).await.expect_err("no keys");
+    let error = whoami(options(vec![server.path("none")])).await.expect_err("no keys");
     assert!(error.to_string().contains("agent: holds no keys"), "{error}");
 
     // more keys than a server lets one try, the right one last: the file's public half says which it is
@@ -80,10 +88,10 @@ async fn an_agent_logs_in_and_holds_the_key_of_a_locked_file() {
     agent.add(&key);
     server.authorize(&key);
     must("ssh-keygen", &["-q", "-p", "-N", "open sesame", "-f", &key.display().to_string()]);
-    assert_eq!(whoami(&server, options(vec![key])).await.expect("by the agent"), server.user);
+    assert_eq!(whoami(options(vec![key])).await.expect("by the agent"), server.user);
 
     let gone = SshOptions { agent_socket: Some(server.path("gone")), agent: true, ..server.options() };
-    assert_eq!(whoami(&server, gone).await.expect("the file does without the agent"), server.user);
+    assert_eq!(whoami(gone).await.expect("the file does without the agent"), server.user);
 }
 
 #[tokio::test]
@@ -120,12 +128,12 @@ async fn hosts_are_trusted_as_openssh_trusts_them() {
     for text in &trusted {
         server.know(text);
         assert!(server.does_ssh_trust(), "OpenSSH itself: {text}");
-        assert_eq!(whoami(&server, server.options()).await.expect(text), server.user);
+        assert_eq!(whoami(server.options()).await.expect(text), server.user);
     }
     for (text, words) in &refused {
         server.know(text);
         assert!(!server.does_ssh_trust(), "OpenSSH itself: {text}");
-        let error = whoami(&server, server.options()).await.expect_err(text);
+        let error = whoami(server.options()).await.expect_err(text);
         assert_eq!(error.kind, FailureKind::Identity, "{error}");
         assert!(error.to_string().contains(words), "{words}: {error}");
     }
@@ -136,10 +144,10 @@ async fn hosts_are_trusted_as_openssh_trusts_them() {
     assert!(std::fs::read_to_string(&file).expect("file").starts_with("|1|"));
     assert!(run("ssh-keygen", &["-F", &name, "-f", &file]).status.success());
     assert!(server.does_ssh_trust());
-    assert_eq!(whoami(&server, server.options()).await.expect("hashed"), server.user);
+    assert_eq!(whoami(server.options()).await.expect("hashed"), server.user);
     // stricter than OpenSSH: a broken line for the host refuses it
     server.know(&format!("{name} ssh-ed25519 AAAA\n{name} {ed}\n"));
-    let error = whoami(&server, server.options()).await.expect_err("broken line");
+    let error = whoami(server.options()).await.expect_err("broken line");
     assert!(error.to_string().contains("known_hosts:1 cannot be read"), "{error}");
 }
 
@@ -147,7 +155,7 @@ async fn hosts_are_trusted_as_openssh_trusts_them() {
 async fn an_unknown_host_is_shown_with_what_to_check_and_add() {
     let server = Server::start("");
     server.know("");
-    let error = whoami(&server, server.options()).await.expect_err("unknown");
+    let error = whoami(server.options()).await.expect_err("unknown");
     let hint = error.hint.clone().expect("hint");
     let printed = must("ssh-keygen", &["-lf", &server.path("host_ed25519.pub").display().to_string()]);
     let fingerprint = printed.split(' ').nth(1).expect("fingerprint").to_owned();
@@ -155,13 +163,13 @@ async fn an_unknown_host_is_shown_with_what_to_check_and_add() {
     let line = hint.rsplit_once("known_hosts: ").expect("the line to add").1;
     server.know(&format!("{line}\n"));
     assert!(server.does_ssh_trust(), "{line}");
-    assert_eq!(whoami(&server, server.options()).await.expect("added"), server.user);
+    assert_eq!(whoami(server.options()).await.expect("added"), server.user);
 }
 
 #[tokio::test]
 async fn commands_keep_their_words_their_streams_and_their_status() {
     let server = Server::start("");
-    let (hosts, node) = (server.hosts(), server.node());
+    let (hosts, node) = (server.hosts(), node());
     let script = "printf out; printf err >&2; exit 7";
     let output = hosts.run(&node, &["sh", "-c", script]).await.expect("ran");
     assert_eq!((output.stdout.as_str(), output.stderr.as_str(), output.status), ("out", "err", Some(7)));
@@ -202,7 +210,7 @@ fn counting() -> (Dialer, Arc<AtomicUsize>, Arc<std::sync::Mutex<CancellationTok
 async fn one_connection_is_kept_and_replaced_when_lost() {
     let server = Server::start("");
     let (dialer, count, cut) = counting();
-    let (hosts, node) = (Hosts::new(server.options(), dialer), server.node());
+    let (hosts, node) = (Hosts::new(server.options(), dialer), node());
     for _ in 0..3 {
         hosts.run(&node, &["true"]).await.expect("ran");
     }
@@ -233,7 +241,7 @@ async fn one_connection_is_kept_and_replaced_when_lost() {
 #[tokio::test]
 async fn facts_are_this_machines_own() {
     let server = Server::start("");
-    let (hosts, node) = (server.hosts(), server.node());
+    let (hosts, node) = (server.hosts(), node());
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let facts = hosts.facts(&node).await.expect("facts");
     assert_eq!(facts.boot_id, read("/proc/sys/kernel/random/boot_id"));
@@ -257,7 +265,7 @@ async fn tunnels_carry_bytes_and_their_refusals_are_told_apart() {
         let (mut read, mut write) = stream.split();
         tokio::io::copy(&mut read, &mut write).await.expect("copy");
     };
-    let (hosts, node) = (server.hosts(), server.node());
+    let (hosts, node) = (server.hosts(), node());
     let asking = async {
         let mut stream = hosts.tunnel(&node, &address).await.expect("tunnel");
         stream.write_all(b"ping").await.expect("write");
@@ -287,7 +295,7 @@ async fn archives_are_whole_private_and_described() {
     std::fs::write(source.join("pki/ca.key"), "KEY").expect("write");
     std::fs::write(source.join("big"), vec![7_u8; 300_000]).expect("write");
     let wanted = source.display().to_string();
-    let (hosts, node, permit) = (server.hosts(), server.node(), rows::permit(Kind::Reboot, &["cp-1"]));
+    let (hosts, node, permit) = (server.hosts(), node(), rows::permit(Kind::Reboot, &["cp-1"]));
     let (dir, cancel) = (server.path("backups"), CancellationToken::new());
     let last = AtomicUsize::new(0);
     let progress = |bytes: u64| last.store(usize::try_from(bytes).expect("small"), Ordering::SeqCst);
@@ -332,7 +340,7 @@ fn rebooting(reboot: &str) -> Server {
 
 async fn ask(reboot: &str, boot_id: &str) -> (Result<RebootAnswer, Error>, Vec<String>) {
     let server = rebooting(reboot);
-    let mut node = server.node();
+    let mut node = node();
     boot_id.clone_into(&mut node.boot_id);
     let answer = server.hosts().reboot(&node, &rows::permit(Kind::Reboot, &["cp-1"])).await;
     let config = std::fs::read_to_string(server.path("sshd_config")).expect("config");
@@ -366,7 +374,7 @@ async fn a_reboot_is_asked_for_once_and_answered_honestly() {
     assert_eq!(asked, Vec::<String>::new(), "the wrong host was asked to reboot");
 
     let server = rebooting("exit 0");
-    let denied = server.hosts().reboot(&server.node(), &rows::permit(Kind::Reboot, &["cp-2"])).await;
+    let denied = server.hosts().reboot(&node(), &rows::permit(Kind::Reboot, &["cp-2"])).await;
     assert_eq!(denied.expect_err("not covered").kind, FailureKind::Denied);
 }
 
@@ -376,9 +384,9 @@ async fn nobody_there_is_unreachable_and_silence_times_out() {
     let nobody =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("port");
     let options = SshOptions { port: nobody.port(), ..server.options() };
-    let error = whoami(&server, options).await.expect_err("nobody");
+    let error = whoami(options).await.expect_err("nobody");
     assert_eq!(error.kind, FailureKind::Unreachable, "{error}");
-    let mut homeless = server.node();
+    let mut homeless = node();
     homeless.address = None;
     let error = server.hosts().boot_id(&homeless).await.expect_err("no address");
     assert!(error.to_string().contains("ssh.addresses"), "{error}");
@@ -394,6 +402,6 @@ async fn nobody_there_is_unreachable_and_silence_times_out() {
             Ok(Box::new(ours) as Stream)
         })
     });
-    let error = Hosts::new(server.options(), silent).boot_id(&server.node()).await.expect_err("silent");
+    let error = Hosts::new(server.options(), silent).boot_id(&node()).await.expect_err("silent");
     assert_eq!(error.kind, FailureKind::Timeout, "{error}");
 }

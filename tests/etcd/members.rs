@@ -1,5 +1,7 @@
 //! Real etcd members with mutual TLS on loopback, in processes that end with their owner.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use pitstop::backend::dial::Dialer;
 use pitstop::backend::etcd::{Access, Etcd, EtcdOptions};
 use pitstop::domain::etcd::EtcdView;

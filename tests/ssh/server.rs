@@ -1,15 +1,14 @@
 //! A real OpenSSH server on loopback with keys of its own, in a process that ends with its owner.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use pitstop::backend::dial::Dialer;
 use pitstop::backend::host::{Hosts, SshOptions};
-use pitstop::domain::node::NodeRow;
 use std::fmt::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
-
-use crate::rows;
 
 /// A server, its keys and a client's keys.
 pub struct Server {
@@ -141,10 +140,6 @@ impl Server {
         Hosts::new(self.options(), Dialer::tcp())
     }
 
-    pub fn node(&self) -> NodeRow {
-        rows::node("cp-1", "127.0.0.1")
-    }
-
     /// Whether OpenSSH's own client trusts this server with the present file of known hosts.
     pub fn does_ssh_trust(&self) -> bool {
         let option = |name: &str, value: &str| format!("-o{name}={value}");
@@ -189,16 +184,19 @@ pub struct Agent {
 impl Agent {
     pub fn start(dir: &Path) -> Self {
         let socket = dir.join("agent.sock");
-        let process = Command::new("ssh-agent")
+        let agent = Command::new("ssh-agent")
             .args(["-D", "-a", &socket.display().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| missing("ssh-agent", &error));
+            .map_or_else(
+                |error| missing("ssh-agent", &error),
+                |process| Self { socket: socket.clone(), process },
+            );
         for _ in 0..200 {
             if std::os::unix::net::UnixStream::connect(&socket).is_ok() {
-                return Self { socket, process };
+                return agent;
             }
             std::thread::sleep(Duration::from_millis(25));
         }

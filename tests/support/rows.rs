@@ -1,5 +1,7 @@
 //! Rows and permits that tests of the back ends hand in.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::NodeName;
