@@ -86,6 +86,7 @@ fn screens() -> Vec<(&'static str, Model)> {
         ("run_failed", runs::failed()),
         ("run_finished", runs::finished()),
         ("run_undone", runs::undoing()),
+        ("run_several", runs::several()),
         ("confirm_reboot", confirm_reboot()),
         ("confirm_drain", confirm_drain()),
         ("confirm_step", confirm_step()),

@@ -367,6 +367,30 @@ pub fn failed() -> Model {
     model
 }
 
+/// Two workers are drained in one run, the second one now; nothing waits for the person.
+pub fn several() -> Model {
+    let mut model = super::cluster::connected();
+    let nodes: Vec<NodeName> = ["worker-1", "worker-3"].map(NodeName::from).to_vec();
+    let of = |node: &NodeName, row: &Row| {
+        let cp = step(row);
+        let own = |text: &str| text.replace(NODE, node.as_str());
+        Step { node: Some(node.clone()), what: own(&cp.what), command: own(&cp.command), ..cp }
+    };
+    let steps = nodes.iter().flat_map(|node| [of(node, &STEPS[4]), of(node, &STEPS[6])]).collect();
+    let plan = Plan { kind: Kind::Drain, nodes: nodes.clone(), steps, drain: DrainOptions::default() };
+    tell(&mut model, ago(60), RunChange::Planned { plan });
+    for (index, words) in
+        ["was schedulable before", "5 pods moved", "was schedulable before"].iter().enumerate()
+    {
+        let began = 58 - 9 * i64::try_from(index).unwrap();
+        let outcome = Outcome::Done((*words).to_owned());
+        tell(&mut model, ago(began), RunChange::StepStarted { step: index, attempt: 1 });
+        tell(&mut model, ago(began - 8), RunChange::StepEnded { step: index, outcome, took_ms: 8_000 });
+    }
+    tell(&mut model, ago(30), RunChange::StepStarted { step: 3, attempt: 1 });
+    model
+}
+
 /// All steps ended.
 pub fn finished() -> Model {
     let mut model = advanced(16);

@@ -26,7 +26,8 @@ fn name(source: Source) -> &'static str {
 /// `api ● 1s`: name, sign and the age of the last answer.
 pub fn badge<'a>(look: &Look, model: &Model, source: Source) -> Vec<Span<'a>> {
     let glyphs = look.glyphs;
-    let aged = |glyph: &str, age: Duration| format!("{glyph} {}", brief(age));
+    // whole seconds: nothing that flickers
+    let aged = |glyph: &str, age: Duration| format!("{glyph} {}", brief(Duration::from_secs(age.as_secs())));
     let (tone, sign) = match pulse(model, source) {
         Pulse::Absent => (Tone::Muted, glyphs.none.to_owned()),
         Pulse::Connecting => (Tone::Unknown, format!("{} connecting", glyphs.unknown)),

@@ -140,7 +140,7 @@ pub fn span_of(view: &StepView, run: &RunView, now: Stamp) -> Option<String> {
 /// The time since a stamp, as `kubectl` prints ages; the sign for "nothing there" when it is not known.
 pub fn age<'a>(look: &Look, at: Option<Stamp>, now: Stamp) -> Span<'a> {
     match at {
-        Some(at) => look.say(Tone::Text, brief(now.since(at))),
+        Some(at) => look.say(Tone::Text, brief(std::time::Duration::from_secs(now.since(at).as_secs()))),
         None => look.none(),
     }
 }
