@@ -286,10 +286,8 @@ async fn tunnels_carry_bytes_and_their_refusals_are_told_apart() {
 
 #[tokio::test]
 async fn archives_are_whole_private_and_described() {
-    let server = Server::start("");
-    if server.user != "root" {
-        return; // the archive is made as root; the simulated hosts cover sudo
-    }
+    // without sudo's part, so that the test needs none
+    let server = Server::start("ForceCommand eval \"${SSH_ORIGINAL_COMMAND#sudo -n }\"");
     let source = server.path("kubernetes");
     std::fs::create_dir_all(source.join("pki")).expect("dirs");
     std::fs::write(source.join("pki/ca.key"), "KEY").expect("write");
