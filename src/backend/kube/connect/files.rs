@@ -5,6 +5,7 @@ use crate::backend::error::Error;
 use crate::backend::kube::KubeOptions;
 use crate::domain::report::FailureKind;
 use ::kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Where the configuration comes from.
@@ -22,21 +23,31 @@ pub(super) enum Found {
 
 /// `--kubeconfig`, else the list in `$KUBECONFIG`, else `~/.kube/config`, else the pod's service account.
 pub(super) fn find(options: &KubeOptions) -> Result<Found, Error> {
+    let home = std::env::home_dir().map(|home| home.join(".kube").join("config"));
+    find_in(options, std::env::var_os("KUBECONFIG"), home, is_pod())
+}
+
+/// The same, in a given environment: `$KUBECONFIG`, the default file, whether this is a pod.
+pub(super) fn find_in(
+    options: &KubeOptions,
+    list: Option<OsString>,
+    default: Option<PathBuf>,
+    is_pod: bool,
+) -> Result<Found, Error> {
     if let Some(file) = &options.kubeconfig {
         return read(std::slice::from_ref(file), true);
     }
-    if let Some(list) = std::env::var_os("KUBECONFIG") {
+    if let Some(list) = list {
         let files: Vec<PathBuf> =
             std::env::split_paths(&list).filter(|file| !file.as_os_str().is_empty()).collect();
         if !files.is_empty() {
             return read(&files, false);
         }
     }
-    let default = std::env::home_dir().map(|home| home.join(".kube").join("config"));
     if let Some(file) = default.filter(|file| file.exists()) {
         return read(&[file], true);
     }
-    if is_pod() {
+    if is_pod {
         return Ok(Found::InCluster);
     }
     Err(Error::new(

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::report::FailureKind;
+use std::ffi::OsString;
 use std::io::Write as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -52,6 +53,35 @@ async fn the_current_context_or_the_given_one() {
     assert_eq!((api.context(), api.server().as_str()), ("two", "127.0.0.1:1"));
     let swapped = KubeOptions { cluster: Some("c2".into()), ..options(&file, None) };
     assert_eq!(Cluster::connect(&swapped).await.unwrap().server(), "127.0.0.1:1");
+}
+
+#[test]
+fn a_list_of_files_is_merged_as_kubectl_does() {
+    let first = file("current-context: ''\ncontexts: [{name: a, context: {cluster: mine, user: ''}}]\n");
+    let second = file(&TWO.replace("name: two", "name: a"));
+    let join = |files: &[&std::path::Path]| Some(std::env::join_paths(files).unwrap());
+    let absent = std::path::Path::new("/nonexistent/kubeconfig");
+    let none = KubeOptions::default();
+    let list = join(&[absent, first.path(), second.path()]);
+    let Ok(Found::Files { config, .. }) = files::find_in(&none, list, None, false) else {
+        panic!("not found")
+    };
+    assert_eq!(config.current_context.as_deref(), Some("one"), "an empty one does not count");
+    let a = config.contexts.iter().find(|context| context.name == "a").unwrap();
+    assert_eq!(a.context.as_ref().unwrap().cluster, "mine", "the first file to name it wins");
+    assert_eq!(config.clusters.len(), 2);
+    let error = |found: Result<Found, Error>| found.err().unwrap().to_string();
+    assert!(
+        error(files::find_in(&none, join(&[absent]), None, true))
+            .contains("/nonexistent/kubeconfig: no such file")
+    );
+    assert!(error(files::find_in(&none, None, Some(absent.to_owned()), false)).contains("there is none"));
+    assert!(matches!(files::find_in(&none, None, Some(absent.to_owned()), true), Ok(Found::InCluster)));
+    let empty = Some(OsString::new());
+    assert!(matches!(
+        files::find_in(&none, empty, Some(first.path().to_owned()), true),
+        Ok(Found::Files { .. })
+    ));
 }
 
 #[tokio::test]
@@ -154,7 +184,7 @@ async fn nothing_is_retried_and_impersonation_is_sent() {
     let more =
         KubeOptions { as_user: Some("ann".into()), as_groups: vec!["ops".into()], ..KubeOptions::default() };
     let api = over(&address, "http", more).await;
-    let error = api.nodes().await.unwrap_err();
+    let error = api.budgets().await.unwrap_err();
     assert_eq!((error.kind, error.retry_after), (FailureKind::Throttled, Some(Duration::from_secs(1))));
     let request = asked.recv().await.unwrap().to_lowercase();
     assert!(
