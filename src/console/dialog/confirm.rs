@@ -282,7 +282,7 @@ fn flags(options: &DrainOptions) -> String {
         text.push_str(&format!(" --grace-period={}", options.grace_period));
     }
     if !options.timeout.is_zero() {
-        text.push_str(&format!(" --timeout={}s", options.timeout.as_secs()));
+        text.push_str(&format!(" --timeout={}", brief(options.timeout)));
     }
     if !options.pod_selector.is_empty() {
         text.push_str(&format!(" --pod-selector='{}'", options.pod_selector));

@@ -108,8 +108,10 @@ impl Executor {
             Err(report) if self.link.is_some() => {
                 log(Level::Error, None, format!("not reconnected: {}", report.line()))
             }
-            Err(report) => {
+            Err(mut report) => {
                 self.reconnect(RETRY);
+                let again = format!("it is read again every {} s, and with Ctrl-R", RETRY.as_secs());
+                report.hint = Some(report.hint.map_or(again.clone(), |hint| format!("{hint}; {again}")));
                 Msg::Source(model.known.generation, Source::Api, Liveness::Failing { last: None, report })
             }
         }

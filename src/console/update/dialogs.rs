@@ -3,10 +3,11 @@
 
 use super::{actions, flash, palette, runs};
 use crate::console::dialog::confirm::toggled;
-use crate::console::dialog::{Confirm, Dialog, Prompt, QuitAsk, Toggle};
+use crate::console::dialog::{Confirm, Dialog, Page, Prompt, QuitAsk, Subject, Toggle};
 use crate::console::keymap::{Code, Key};
 use crate::console::model::Model;
 use crate::console::msg::Effect;
+use crate::console::page;
 use crate::domain::guard::Rung;
 use crate::domain::log::Level;
 use crate::domain::time::Stamp;
@@ -31,6 +32,7 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             scroll_or_close(scroll, key, is_close).then(|| model.dialogs.pop());
             Vec::new()
         }
+        Some(Dialog::Page(_)) if key.is(Key::char('y')) => copy_page(model),
         Some(Dialog::Page(page)) => {
             scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());
             Vec::new()
@@ -42,6 +44,20 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// Copies a page: of a log line its text, else everything that is shown.
+fn copy_page(model: &mut Model) -> Vec<Effect> {
+    let Some(Dialog::Page(Page { subject, .. })) = model.dialog() else { return Vec::new() };
+    let text = match subject {
+        Subject::Line(number) => model.log.get(*number).map(|line| line.text.clone()).unwrap_or_default(),
+        subject => {
+            let facts = page::facts(model, subject);
+            facts.iter().map(|fact| format!("{}\t{}\n", fact.label, fact.text)).collect()
+        }
+    };
+    flash(model, Level::Info, "copied");
+    vec![Effect::Copy(text)]
 }
 
 /// Scrolls; `true` = close.

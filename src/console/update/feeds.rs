@@ -229,6 +229,12 @@ pub(super) fn source(model: &mut Model, source: Source, liveness: Liveness) -> V
         say(model, level, None, format!("{name}: {text}"));
     }
     model.known.sources.insert(source, liveness);
+    if !model.known.is_joined {
+        // without a cluster there are no members and no hosts to ask
+        for other in [Source::Etcd, Source::Ssh] {
+            model.known.sources.insert(other, Liveness::Absent("no cluster yet".to_owned()));
+        }
+    }
     Vec::new()
 }
 

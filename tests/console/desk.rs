@@ -1,0 +1,186 @@
+//! A desk to sit at: keys go in, the screen comes out.
+
+use crate::stage::Stage;
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use futures::FutureExt;
+use pitstop::backend::clock::now;
+use pitstop::console::model::{Model, Setup};
+use pitstop::console::shell::app::drive;
+use pitstop::console::shell::{Connect, ConsoleOptions};
+use ratatui::Terminal;
+use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
+use ratatui::buffer::Cell;
+use ratatui::layout::{Position, Size};
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+/// So much virtual time may pass before a text is there.
+const LIMIT: Duration = Duration::from_mins(20);
+
+/// Keys and screen of a console under way.
+pub struct Desk {
+    keys: Option<mpsc::Sender<io::Result<Event>>>,
+    screen: watch::Receiver<String>,
+    /// What was copied.
+    pub copied: Arc<Mutex<Vec<String>>>,
+}
+
+impl Desk {
+    pub async fn event(&self, event: Event) {
+        let keys = self.keys.as_ref().expect("the terminal is there");
+        keys.send(Ok(event)).await.expect("the console listens");
+    }
+
+    pub async fn key(&self, code: KeyCode, modifiers: KeyModifiers) {
+        self.event(Event::Key(KeyEvent::new(code, modifiers))).await;
+    }
+
+    /// Types characters.
+    pub async fn keys(&mut self, text: &str) {
+        for ch in text.chars() {
+            self.key(KeyCode::Char(ch), KeyModifiers::NONE).await;
+        }
+    }
+
+    /// Types a line.
+    pub async fn line(&mut self, text: &str) {
+        self.keys(text).await;
+        self.key(KeyCode::Enter, KeyModifiers::NONE).await;
+    }
+
+    /// The terminal goes away.
+    pub fn hang_up(&mut self) {
+        self.keys = None;
+    }
+
+    async fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let seen = tokio::time::timeout(LIMIT, self.screen.wait_for(|screen| is_so(screen))).await;
+        let seen = seen.map(|result| result.map(drop));
+        match seen {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => panic!("the console ended before: {what}\n{}", *self.screen.borrow()),
+            Err(_) => panic!("never: {what}\n{}", *self.screen.borrow()),
+        }
+    }
+
+    /// Waits until a text is on the screen.
+    pub async fn see(&mut self, text: &str) {
+        self.until(&format!("{text:?} is shown"), |screen| screen.contains(text)).await;
+    }
+
+    /// Waits until one of some texts is on the screen; which one.
+    pub async fn see_one_of(&mut self, texts: &[&str]) -> usize {
+        let find = |screen: &str| texts.iter().position(|text| screen.contains(text));
+        self.until(&format!("one of {texts:?} is shown"), |screen| find(screen).is_some()).await;
+        find(&self.screen.borrow()).unwrap_or(0)
+    }
+
+    /// Waits until a dialog with this text can be confirmed.
+    pub async fn see_armed(&mut self, text: &str) {
+        self.until(&format!("{text:?} is armed"), |screen| {
+            screen.contains(text) && !screen.contains("in a moment")
+        })
+        .await;
+    }
+
+    /// Waits until a text is gone.
+    pub async fn gone(&mut self, text: &str) {
+        self.until(&format!("{text:?} is gone"), |screen| !screen.contains(text)).await;
+    }
+}
+
+/// Opens the console on a scenario, plays a script, and waits until the console has ended by it.
+pub fn sit(scenario: &str, script: impl AsyncFnOnce(&mut Desk, &Stage)) -> Model {
+    run(async {
+        let stage = Stage::new(scenario);
+        let backends = stage.backends.clone();
+        let connect: Connect = Arc::new(move || {
+            let backends = backends.clone();
+            async move { Ok(backends) }.boxed()
+        });
+        open(connect, async |desk| script(desk, &stage).await).await
+    })
+}
+
+/// A runtime whose clock runs as fast as there is nothing to do.
+pub fn run<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+/// Opens the console, plays a script, and waits until the console has ended by it.
+pub async fn open(connect: Connect, script: impl AsyncFnOnce(&mut Desk)) -> Model {
+    let (keys, input) = mpsc::channel(64);
+    let (show, screen) = watch::channel(String::new());
+    let copied: Arc<Mutex<Vec<String>>> = Arc::default();
+    let mut desk = Desk { keys: Some(keys), screen, copied: copied.clone() };
+    let mut terminal = Terminal::new(Screen { inner: TestBackend::new(140, 45), show }).expect("a terminal");
+    let model = Model::new(Setup::default(), (140, 45), now());
+    let options = ConsoleOptions { setup: Setup::default(), connect, orphans: Vec::new() };
+    let copy = move |text: &str| {
+        copied.lock().expect("the clipboard").push(text.to_owned());
+        Ok(())
+    };
+    let console = drive(&mut terminal, model, ReceiverStream::new(input), options, copy);
+    let script = async {
+        script(&mut desk).await;
+        desk
+    };
+    let (ended, _desk) = tokio::join!(console, script);
+    ended.expect("the console ends well")
+}
+
+/// A screen in memory that is published after each frame.
+struct Screen {
+    inner: TestBackend,
+    show: watch::Sender<String>,
+}
+
+impl Backend for Screen {
+    type Error = Infallible;
+
+    fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> Result<(), Infallible> {
+        self.inner.draw(content)
+    }
+
+    fn hide_cursor(&mut self) -> Result<(), Infallible> {
+        self.inner.hide_cursor()
+    }
+
+    fn show_cursor(&mut self) -> Result<(), Infallible> {
+        self.inner.show_cursor()
+    }
+
+    fn get_cursor_position(&mut self) -> Result<Position, Infallible> {
+        self.inner.get_cursor_position()
+    }
+
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> Result<(), Infallible> {
+        self.inner.set_cursor_position(position)
+    }
+
+    fn clear(&mut self) -> Result<(), Infallible> {
+        self.inner.clear()
+    }
+
+    fn clear_region(&mut self, region: ClearType) -> Result<(), Infallible> {
+        self.inner.clear_region(region)
+    }
+
+    fn size(&self) -> Result<Size, Infallible> {
+        self.inner.size()
+    }
+
+    fn window_size(&mut self) -> Result<WindowSize, Infallible> {
+        self.inner.window_size()
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        self.show.send_replace(self.inner.to_string());
+        self.inner.flush()
+    }
+}
