@@ -13,10 +13,6 @@ use crate::engine::journal::{Record, list};
 use crate::headless::{Exit, line};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A drain of the console gives up after this time, as `pitstop run drain` does without `--timeout`.
-const DRAIN_TIMEOUT: Duration = Duration::from_mins(30);
 
 /// Opens the console; returns when it was quit. `demo` is said in the header.
 ///
@@ -27,7 +23,7 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
         look: look(global, &place, &|name| std::env::var(name).ok()),
         preset: preset(global.keys.unwrap_or(place.config.keys)),
         policy: place.policy(""),
-        drain: DrainOptions { timeout: DRAIN_TIMEOUT, ..DrainOptions::default() },
+        drain: DrainOptions::default(),
         demo,
     };
     let orphans = orphans(&place.state_dir);

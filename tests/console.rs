@@ -1,15 +1,14 @@
 //! The real console on the simulated cluster: its own event loop, executor, engine and back ends, with keys from a
 //! script and a screen in memory, on a paused clock.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where something is missing")]
+#![expect(clippy::expect_used, reason = "a test stops where something is missing")]
 
 #[path = "console/desk.rs"]
 mod desk;
 #[path = "scenarios/stage.rs"]
-#[expect(dead_code, reason = "stories are played elsewhere")]
+#[expect(dead_code, clippy::panic, reason = "stories are played elsewhere")]
 mod stage;
 #[path = "scenarios/story.rs"]
-#[expect(dead_code, reason = "stories are played elsewhere")]
 mod story;
 
 use crossterm::event::{KeyCode, KeyModifiers};

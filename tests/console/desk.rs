@@ -59,24 +59,13 @@ impl Desk {
 
     async fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let seen = tokio::time::timeout(LIMIT, self.screen.wait_for(|screen| is_so(screen))).await;
-        let seen = seen.map(|result| result.map(drop));
-        match seen {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => panic!("the console ended before: {what}\n{}", *self.screen.borrow()),
-            Err(_) => panic!("never: {what}\n{}", *self.screen.borrow()),
-        }
+        let seen = seen.is_ok_and(|result| result.is_ok());
+        assert!(seen, "never: {what}\n{}", *self.screen.borrow());
     }
 
     /// Waits until a text is on the screen.
     pub async fn see(&mut self, text: &str) {
         self.until(&format!("{text:?} is shown"), |screen| screen.contains(text)).await;
-    }
-
-    /// Waits until one of some texts is on the screen; which one.
-    pub async fn see_one_of(&mut self, texts: &[&str]) -> usize {
-        let find = |screen: &str| texts.iter().position(|text| screen.contains(text));
-        self.until(&format!("one of {texts:?} is shown"), |screen| find(screen).is_some()).await;
-        find(&self.screen.borrow()).unwrap_or(0)
     }
 
     /// Waits until a dialog with this text can be confirmed.

@@ -53,7 +53,9 @@ fn copy_page(model: &mut Model) -> Vec<Effect> {
         Subject::Line(number) => model.log.get(*number).map(|line| line.text.clone()).unwrap_or_default(),
         subject => {
             let facts = page::facts(model, subject);
-            facts.iter().map(|fact| format!("{}\t{}\n", fact.label, fact.text)).collect()
+            let lines: Vec<String> =
+                facts.iter().map(|fact| format!("{}\t{}", fact.label, fact.text)).collect();
+            lines.join("\n")
         }
     };
     flash(model, Level::Info, "copied");
