@@ -1,5 +1,6 @@
 //! Where things are: the configuration file, the state directory, and who is asking.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 fn from_env(name: &str) -> Option<PathBuf> {
@@ -28,6 +29,7 @@ pub fn holder() -> String {
     let user = ["PITSTOP_USER", "USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+        .or_else(account)
         .unwrap_or_else(|| "unknown".to_owned());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
         .or_else(|_| std::fs::read_to_string("/etc/hostname"))
@@ -37,6 +39,18 @@ pub fn holder() -> String {
         .or_else(|| std::env::var("HOSTNAME").ok())
         .unwrap_or_else(|| "unknown".to_owned());
     crate::domain::text::clean(&format!("{user}@{host}"))
+}
+
+/// The account that runs this process, from the system's list of accounts; the bare number when it is not in it.
+fn account() -> Option<String> {
+    let uid = std::fs::metadata("/proc/self").ok()?.uid();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    Some(name.unwrap_or_else(|| format!("uid-{uid}")))
 }
 
 /// `~/x` at home, relative paths at `base`.

@@ -49,8 +49,13 @@ impl Trace<'_> {
         self.has_touched(StepKind::Cordon) && !self.steps(StepKind::Uncordon).any(has_ended_well)
     }
 
-    /// Asked to reboot, and not seen back in good health.
+    /// Asked to reboot, and not seen back with a new boot id and Ready.
     fn is_away(&self) -> bool {
+        self.has_touched(StepKind::Reboot) && !self.has_done(StepKind::Back)
+    }
+
+    /// Back, but the gates of the return have not passed.
+    fn is_unverified(&self) -> bool {
         self.has_touched(StepKind::Reboot) && !self.has_done(StepKind::Verify)
     }
 
@@ -93,10 +98,15 @@ pub fn undo(view: &RunView) -> Undo {
         if trace.is_cordoned_by_us() {
             if trace.is_away() {
                 undo.stays.push(format!(
-                    "{node} stays cordoned: it was asked to reboot and was not seen back in good health"
+                    "{node} stays cordoned: it was asked to reboot and was not seen back in a new boot, Ready"
                 ));
             } else {
                 undo.steps.push(uncordon(node));
+                if trace.is_unverified() {
+                    undo.stays.push(format!(
+                        "{node} is back and Ready, but the gates of its return have not passed: look at them first"
+                    ));
+                }
             }
         }
         undo.stays.extend(cannot_be_undone(&trace));
@@ -130,7 +140,7 @@ pub fn left_on_nodes(view: &RunView, end: RunState) -> Vec<String> {
         }
         if end != RunState::Done {
             left.extend(cannot_be_undone(&trace));
-            if trace.is_away() {
+            if trace.is_unverified() {
                 left.push(format!("{node} was asked to reboot, and its return was not verified"));
             }
             if view.kind == Kind::Uncordon && trace.has_done(StepKind::Uncordon) {
@@ -275,6 +285,14 @@ mod tests {
         assert!(plan.stays[0].contains("stays cordoned"), "{:?}", plan.stays);
         let left = left(&view, RunState::Failed);
         assert!(left.iter().any(|line| line.contains("return was not verified")), "{left:?}");
+    }
+
+    #[test]
+    fn a_node_that_is_back_and_ready_is_left_as_it_was_found() {
+        let steps = [StepKind::Lock, StepKind::Cordon, StepKind::Reboot, StepKind::Back].map(done).to_vec();
+        let plan = undo(&run(Kind::Reboot, steps));
+        assert_eq!(kinds(&plan), [StepKind::Uncordon, StepKind::Unlock]);
+        assert!(plan.stays[0].contains("have not passed"), "{:?}", plan.stays);
     }
 
     #[test]

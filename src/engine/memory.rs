@@ -26,6 +26,9 @@ pub struct Memory {
     pub node: Option<NodeRow>,
     /// Whether this run made the node unschedulable.
     pub has_cordoned: bool,
+    /// When every gate was last found open before the reboot.
+    #[serde(default)]
+    pub rechecked: Option<Stamp>,
     /// The boot id before the reboot, by the host's word.
     pub boot_before: Option<String>,
     /// The kubelet's last sign of life before the reboot.

@@ -166,6 +166,7 @@ pub(super) fn move_leader(node: &NodeName, facts: &Facts) -> Step {
     };
     Step {
         may_skip: true,
+        undo: Some("not undone: the leadership stays where it goes".to_owned()),
         ..step(
             StepKind::MoveLeader,
             node,
@@ -180,6 +181,9 @@ pub(super) fn drain(node: &NodeName, drain: &DrainOptions) -> Step {
     let bypass = if drain.disable_eviction { ", past their budgets" } else { ", as fast as budgets allow" };
     Step {
         timeout: drain.timeout,
+        undo: Some(format!(
+            "cannot be undone: the pods stay where they went, until something moves them to {node}"
+        )),
         ..step(
             StepKind::Drain,
             node,
@@ -214,12 +218,15 @@ pub(super) fn recheck(node: &NodeName, is_master: bool, timing: &Timing) -> Step
 }
 
 pub(super) fn reboot(node: &NodeName) -> Step {
-    step(
-        StepKind::Reboot,
-        node,
-        format!("ask the host of {node} to reboot, once"),
-        format!("ssh {node} sudo -n /usr/bin/systemctl reboot"),
-    )
+    Step {
+        undo: Some("cannot be undone".to_owned()),
+        ..step(
+            StepKind::Reboot,
+            node,
+            format!("ask the host of {node} to reboot, once"),
+            format!("ssh {node} sudo -n /usr/bin/systemctl reboot"),
+        )
+    }
 }
 
 pub(super) fn down(node: &NodeName, timing: &Timing) -> Step {

@@ -1,5 +1,6 @@
 //! The steps that read gates: before anything is touched, before the reboot, after it twice, and at the very end.
 
+use crate::backend::clock::now;
 use crate::domain::gate::Gate;
 use crate::domain::plan::{Kind, StepKind};
 use crate::domain::report::{FailureKind, Report};
@@ -9,6 +10,7 @@ use crate::domain::time::brief;
 use crate::engine::gate::{Purpose, Scene, baseline, closed, judge};
 use crate::engine::job::{Ending, Job};
 use crate::engine::memory::MemberBefore;
+use std::time::Duration;
 use tokio::time::Instant;
 
 async fn look(job: &Job, purpose: Purpose) -> Result<(Scene, Vec<Gate>), Report> {
@@ -107,7 +109,22 @@ pub(super) async fn recheck(job: &Job) -> Ending {
         }
         _ => {}
     }
+    job.remember(|memory| memory.rechecked = Some(now()))?;
     Ok(Outcome::Done(format!("{} passed again", count(gates.len(), "gate"))))
+}
+
+/// How old the last reading of all gates may be when the reboot is asked for.
+const FRESH: Duration = Duration::from_secs(15);
+
+/// Gates that were read while the engineer thought about the reboot are no evidence any more: reads them again.
+pub(super) async fn still_open(job: &Job) -> Result<(), Report> {
+    let age = job.memory().rechecked.map(|at| now().since(at));
+    if age.is_some_and(|age| age <= FRESH) {
+        return Ok(());
+    }
+    let words = age.map_or_else(|| "were not read".to_owned(), |age| format!("were read {} ago", brief(age)));
+    job.note(format!("the gates {words}: reading them once more")).await;
+    recheck(job).await.map(|_| ())
 }
 
 /// The gates of the return, until they passed twice in a row with a pause between.

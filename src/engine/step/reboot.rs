@@ -19,7 +19,7 @@ pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
 
 /// Asks for the reboot.
 ///
-/// The boot id is read immediately before. When a request was sent before and the boot id is another one now, the
+/// The boot id is read immediately before, and every gate again when the last reading is not fresh. When a request was sent before and the boot id is another one now, the
 /// host has rebooted: it is never asked a second time.
 pub(super) async fn reboot(job: &Job) -> Ending {
     let hosts = hosts(job)?;
@@ -43,6 +43,7 @@ pub(super) async fn reboot(job: &Job) -> Ending {
             ),
         ));
     }
+    super::gates::still_open(job).await?;
     let (before, heartbeat, seen) = (boot.clone(), row.heartbeat, row.clone());
     job.remember(|memory| {
         memory.node = Some(seen);
