@@ -166,7 +166,7 @@ pub enum Command {
     },
     /// Serve the simulated cluster to kubectl, k9s or another pitstop until ended
     Sim {
-        /// Directory that gets kubeconfig, config.toml, known_hosts and an SSH key
+        /// Directory that gets a kubeconfig, a configuration, host keys and an SSH key
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
         /// Which cluster, how fast

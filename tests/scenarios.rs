@@ -3,6 +3,8 @@
 //!
 //! The engine and the back ends are the real ones; they speak HTTP, gRPC over TLS, and SSH with the simulation.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 #[path = "scenarios/stage.rs"]
 mod stage;
 #[path = "scenarios/story.rs"]

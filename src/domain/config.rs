@@ -50,7 +50,7 @@ impl Default for DrainOptions {
             delete_emptydir_data: false,
             force: false,
             grace_period: -1,
-            timeout: Duration::from_secs(30 * 60),
+            timeout: Duration::from_mins(30),
             pod_selector: String::new(),
             disable_eviction: false,
             skip_wait_for_delete: Duration::ZERO,

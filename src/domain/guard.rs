@@ -259,9 +259,8 @@ fn deny_loss_of_quorum(node: &NodeName, etcd: Option<&EtcdView>) -> Result<(), R
 pub fn grant(policy: &Policy, request: &Request, world: World<'_>, given: Assent) -> Result<Permit, Report> {
     let rung = demand(policy, request, world)?;
     let enough = match (&rung, &given) {
-        (Rung::Key, _) => true,
         (Rung::TypeName(want) | Rung::TypeContext(want), Assent::Typed(text)) => want == text,
-        (Rung::TypeName(_), Assent::Flag { .. }) => true,
+        (Rung::Key, _) | (Rung::TypeName(_), Assent::Flag { .. }) => true,
         (Rung::TypeContext(want), Assent::Flag { context }) => context.as_ref() == Some(want),
         (_, Assent::Key) => false,
     };

@@ -235,10 +235,8 @@ proptest! {
             Err(denied) => prop_assert_eq!(granted, Err(denied)),
             Ok(rung) => {
                 let is_enough = match (&rung, &given) {
-                    (Rung::Key, _) => true,
-                    (Rung::TypeName(name), Assent::Typed(text)) => name == text,
-                    (Rung::TypeName(_), Assent::Flag { .. }) => true,
-                    (Rung::TypeContext(name), Assent::Typed(text)) => name == text,
+                    (Rung::Key, _) | (Rung::TypeName(_), Assent::Flag { .. }) => true,
+                    (Rung::TypeName(name) | Rung::TypeContext(name), Assent::Typed(text)) => name == text,
                     (Rung::TypeContext(name), Assent::Flag { context }) => Some(name) == context.as_ref(),
                     (_, Assent::Key) => false,
                 };

@@ -154,12 +154,11 @@ pub fn left_on_nodes(view: &RunView, end: RunState) -> Vec<String> {
 fn cannot_be_undone(trace: &Trace<'_>) -> Vec<String> {
     let mut words = Vec::new();
     let node = trace.node;
-    match trace.pods_moved() {
-        0 => {}
-        1 => words.push(format!("1 pod was moved away from {node} and does not come back by itself")),
-        many => {
-            words.push(format!("{many} pods were moved away from {node} and do not come back by themselves"))
-        }
+    let moved = trace.pods_moved();
+    if moved > 0 {
+        let (pods, them) = if moved == 1 { ("pod was", "itself") } else { ("pods were", "themselves") };
+        let come = if moved == 1 { "does" } else { "do" };
+        words.push(format!("{moved} {pods} moved away from {node} and {come} not come back by {them}"));
     }
     if trace.has_done(StepKind::MoveLeader) {
         words.push(format!("the etcd leadership was moved away from {node} and stays where it is"));
@@ -174,7 +173,7 @@ fn uncordon(node: &NodeName) -> Step {
         what: format!("make {node} schedulable again, if this run cordoned it"),
         command: format!("kubectl uncordon {node}"),
         gates: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         may_skip: true,
         undo: None,
         unchecked: Vec::new(),
@@ -189,7 +188,7 @@ fn unlock(node: Option<&NodeName>) -> Step {
         what: "give the maintenance lock back, if this run holds it".to_owned(),
         command: "kubectl delete lease pitstop".to_owned(),
         gates: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         may_skip: true,
         undo: None,
         unchecked: Vec::new(),

@@ -173,8 +173,7 @@ impl Driver {
                     continue;
                 }
                 Decision::Abort => return self.put_back().await,
-                Decision::Leave => return RunState::Interrupted,
-                Decision::Interrupt => return RunState::Interrupted,
+                Decision::Leave | Decision::Interrupt => return RunState::Interrupted,
             }
             match self.attempt(index).await {
                 Attempt::Interrupted => return RunState::Interrupted,
@@ -329,7 +328,7 @@ impl Driver {
 
     /// Its outcome, and why it was told to stop when it was.
     async fn watch_over(&mut self, job: &Job) -> (Outcome, Option<Attempt>) {
-        let mut work = Box::pin(AssertUnwindSafe(step::perform(job)).catch_unwind());
+        let mut work = AssertUnwindSafe(step::perform(job)).catch_unwind();
         let limit = job.step.timeout;
         let deadline = async {
             if limit.is_zero() {
@@ -343,18 +342,18 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => {
-                    return (wind_down(job, work.as_mut()).await, Some(Attempt::Interrupted));
+                    return (wind_down(job, &mut work).await, Some(Attempt::Interrupted));
                 }
                 order = self.orders.recv(), if is_listening => match order {
                     None => is_listening = false,
                     Some(RunCommand::Abort) => {
-                        return (wind_down(job, work.as_mut()).await, Some(Attempt::Aborted));
+                        return (wind_down(job, &mut work).await, Some(Attempt::Aborted));
                     }
                     Some(RunCommand::Pause) => { self.pause(); self.enter(RunState::Running).await; }
                     Some(RunCommand::Automatic) => { self.go_on(); self.enter(RunState::Running).await; }
                     Some(RunCommand::Confirm(_) | RunCommand::Retry | RunCommand::Skip) => {}
                 },
-                ended = work.as_mut() => return (settled(job, ended), None),
+                ended = &mut work => return (settled(job, ended), None),
                 () = &mut deadline => {
                     job.cancel.cancel();
                     return (Outcome::Failed(self.too_late(job)), None);
@@ -367,10 +366,7 @@ impl Driver {
         let what = format!("{} did not end within {}", job.step.kind.name(), brief(job.step.timeout));
         let mut report = Report::new(FailureKind::Timeout, what);
         if let Some(last) = self.shared.voice.last_progress(job.index) {
-            report = last
-                .items
-                .iter()
-                .fold(report.because(last.text.clone()), |report, item| report.because(item));
+            report = last.items.iter().fold(report.because(last.text), Report::because);
         }
         report
     }
@@ -415,7 +411,7 @@ impl Driver {
             Ok(Ok(())) if tombstone.is_none() => return others,
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!("the maintenance lock could not be given back or marked: {error}")
+                tracing::warn!("the maintenance lock could not be given back or marked: {error}");
             }
             Err(_) => tracing::warn!("the maintenance lock could not be given back or marked in time"),
         }
@@ -426,7 +422,7 @@ impl Driver {
 /// Tells a step to stop, and gives it a moment to end in good order; what is still under way then is dropped.
 async fn wind_down(
     job: &Job,
-    work: std::pin::Pin<&mut (impl Future<Output = std::thread::Result<Ending>> + ?Sized)>,
+    work: &mut (impl Future<Output = std::thread::Result<Ending>> + Unpin),
 ) -> Outcome {
     job.cancel.cancel();
     match tokio::time::timeout(GRACE, work).await {

@@ -8,6 +8,7 @@ use crate::domain::drain::{Class, Expectation, Forecast, forecast};
 use crate::domain::ids::NodeName;
 use crate::domain::pod::PodRow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What a drain of a node would meet now.
 ///
@@ -25,8 +26,8 @@ pub async fn foretell(
     for pod in here.iter().filter(|pod| pod.is_daemon()) {
         let Some(owner) = &pod.owner else { continue };
         let key = (pod.key.namespace.as_str(), owner.name.as_str());
-        if !daemonsets.contains_key(&key) {
-            daemonsets.insert(key, cluster.daemonset_exists(key.0, key.1).await?);
+        if let Entry::Vacant(unknown) = daemonsets.entry(key) {
+            unknown.insert(cluster.daemonset_exists(key.0, key.1).await?);
         }
     }
     let exists = |pod: &PodRow| {

@@ -24,14 +24,14 @@ impl Keeper {
     /// Starts to renew, three times within the time that a renewal counts.
     pub fn start(cluster: Cluster, held: LeaseHeld, permit: Permit) -> Self {
         let every = held.claim.lasts / 3;
-        let (step, steps) = watch::channel(held.claim.step.clone());
-        let (lose, lost) = watch::channel(None);
-        let stop = CancellationToken::new();
+        let (step, news) = watch::channel(held.claim.step.clone());
+        let (told, lost) = watch::channel(None);
+        let token = CancellationToken::new();
         let held = Arc::new(Mutex::new(held));
         let renewal = Renewal { cluster: cluster.clone(), permit: permit.clone(), held: held.clone(), every };
-        tokio::spawn(renewal.run(steps, lose, stop.clone()));
-        let guard = stop.clone().drop_guard();
-        Self { cluster, permit, held, step, lost, stop, _guard: guard }
+        tokio::spawn(renewal.run(news, told, token.clone()));
+        let guard = token.clone().drop_guard();
+        Self { cluster, permit, held, step, lost, stop: token, _guard: guard }
     }
 
     /// Notes the step that the run is in; written with the next renewal, which it brings forward.
@@ -87,35 +87,35 @@ struct Renewal {
 impl Renewal {
     async fn run(
         self,
-        mut steps: watch::Receiver<String>,
-        lose: watch::Sender<Option<String>>,
+        mut news: watch::Receiver<String>,
+        told: watch::Sender<Option<String>>,
         stop: CancellationToken,
     ) {
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                changed = steps.changed() => if changed.is_err() { return },
+                changed = news.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(self.every) => {}
             }
-            let step = steps.borrow_and_update().clone();
+            let current = news.borrow_and_update().clone();
             let mut held = self.held.lock().await;
             let renewed = tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                renewed = self.cluster.lease_renew(&mut held, &step, &self.permit) => renewed,
+                renewed = self.cluster.lease_renew(&mut held, &current, &self.permit) => renewed,
             };
             match renewed {
                 Ok(()) => {}
                 Err(LeaseRefused::Held(row)) => {
                     let words = row.words(crate::backend::clock::now());
                     tracing::error!("the maintenance lock was taken by {words}");
-                    lose.send_replace(Some(words));
+                    told.send_replace(Some(words));
                     return;
                 }
                 // the API may be away while a control plane reboots: the next renewal follows
                 Err(LeaseRefused::Failed(error)) => {
-                    tracing::warn!("the maintenance lock was not renewed: {error}")
+                    tracing::warn!("the maintenance lock was not renewed: {error}");
                 }
             }
         }

@@ -68,8 +68,8 @@ impl Facts {
 pub fn plan(request: &Request, facts: &Facts) -> Plan {
     let drain = &request.drain;
     let steps = match request.kind {
-        Kind::Cordon => request.nodes.iter().map(|node| words::cordon(node)).collect(),
-        Kind::Uncordon => request.nodes.iter().map(|node| words::uncordon_now(node)).collect(),
+        Kind::Cordon => request.nodes.iter().map(words::cordon).collect(),
+        Kind::Uncordon => request.nodes.iter().map(words::uncordon_now).collect(),
         Kind::Drain => request
             .nodes
             .iter()
@@ -85,9 +85,9 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
 fn reboot(node: &NodeName, drain: &DrainOptions, facts: &Facts) -> Vec<Step> {
     let is_master = facts.is_master(node);
     let timing = &facts.settings.timing;
-    let only_master = |step: Step| match is_master {
-        true => step,
-        false => Step { not_applicable: Some(format!("{node} hosts no control plane and no etcd")), ..step },
+    let only_master = |step: Step| {
+        let why = format!("{node} hosts no control plane and no etcd");
+        Step { not_applicable: (!is_master).then_some(why), ..step }
     };
     vec![
         words::preflight(node, is_master, timing),
@@ -111,7 +111,7 @@ fn reboot(node: &NodeName, drain: &DrainOptions, facts: &Facts) -> Vec<Step> {
 
 /// Time for reading all gates: two etcd samples, and every call with its own deadline.
 fn gate_time(timing: &Timing) -> Duration {
-    timing.etcd_sample_interval + Duration::from_secs(60)
+    timing.etcd_sample_interval + Duration::from_mins(1)
 }
 
 #[cfg(test)]

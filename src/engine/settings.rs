@@ -72,11 +72,11 @@ impl Default for Timing {
             poll: Duration::from_secs(1),
             // a kubelet writes its status every 10 s at most and at least every 5 min, but renews its lease every 10 s
             fresh: Duration::from_secs(40),
-            gone: Duration::from_secs(120),
-            back: Duration::from_secs(600),
-            ready: Duration::from_secs(300),
-            verify: Duration::from_secs(300),
-            lease: Duration::from_secs(60),
+            gone: Duration::from_mins(2),
+            back: Duration::from_mins(10),
+            ready: Duration::from_mins(5),
+            verify: Duration::from_mins(5),
+            lease: Duration::from_mins(1),
         }
     }
 }

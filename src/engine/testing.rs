@@ -56,7 +56,7 @@ pub(crate) fn step(kind: StepKind, node: &str) -> Step {
         what: kind.name().to_owned(),
         command: String::new(),
         gates: Vec::new(),
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         may_skip: false,
         undo: None,
         unchecked: Vec::new(),

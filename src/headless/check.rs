@@ -22,7 +22,7 @@ struct Page<'a> {
 /// # Errors
 /// Nothing can be written.
 pub async fn check(backends: &Backends, format: Format) -> Result<Exit, Report> {
-    let scene = Box::pin(Scene::read(backends, None, Purpose::Check)).await;
+    let scene = Scene::read(backends, None, Purpose::Check).await;
     if let Err(report) = &scene.nodes {
         // without the API nothing at all can be told: one sentence instead of a list of unknowns
         return Err(report.clone());
@@ -31,7 +31,7 @@ pub async fn check(backends: &Backends, format: Format) -> Result<Exit, Report> 
     let exit = verdict(&gates);
     match format {
         Format::Json => {
-            json(&Page { context: &backends.settings.context, verdict: word(exit), gates: &gates })?
+            json(&Page { context: &backends.settings.context, verdict: word(exit), gates: &gates })?;
         }
         Format::Text => {
             for gate in &gates {

@@ -142,9 +142,8 @@ fn find(state_dir: &Path, id: Option<&str>) -> Result<Record, Report> {
     match (found.len(), id, exact) {
         (0, _, _) => Err(Report::new(FailureKind::NotFound, format!("there is no run {wanted:?}"))
             .hint("pitstop runs list")),
-        (_, None, _) => Ok(found.swap_remove(0)),
+        (_, None, _) | (1, _, None) => Ok(found.swap_remove(0)),
         (_, _, Some(at)) => Ok(found.swap_remove(at)),
-        (1, _, None) => Ok(found.swap_remove(0)),
         (many, Some(id), None) => Err(Report::new(
             FailureKind::Local,
             format!("{many} runs begin with {id:?}: give more of the id"),

@@ -147,7 +147,7 @@ pub async fn play(name: &str, story: &Story) {
 async fn follow(name: &str, story: &Story, stage: &Stage, mut run: Run) -> RunView {
     let mut view: Option<RunView> = None;
     let mut pending: Vec<_> = story.during.iter().collect();
-    let limit = tokio::time::Instant::now() + Duration::from_secs(3 * 3600);
+    let limit = tokio::time::Instant::now() + Duration::from_hours(3);
     loop {
         let event = tokio::time::timeout_at(limit, run.events.recv()).await;
         let event = event.unwrap_or_else(|_| panic!("{name}: the run hangs: {view:#?}"));
@@ -301,14 +301,8 @@ fn check_world(name: &str, story: &Story, stage: &Stage) {
             .collect();
         assert!(left.is_empty(), "{name}: left on {node}: {left:?}");
     }
-    let snapshots = std::fs::read_dir(stage.dir.path().join("snapshots"))
-        .map(|files| {
-            files
-                .filter_map(Result::ok)
-                .filter(|file| file.path().extension().is_some_and(|e| e == "db"))
-                .count()
-        })
-        .unwrap_or(0);
+    let files = std::fs::read_dir(stage.dir.path().join("snapshots")).into_iter().flatten().flatten();
+    let snapshots = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "db")).count();
     assert_eq!(snapshots, world.snapshots, "{name}: snapshots");
     if let Some(most) = world.refused_evictions {
         let audit = stage.sim.store().history();

@@ -98,8 +98,12 @@ impl Board {
                     .filter(|key| !rows.iter().any(|row| row.key == **key))
                     .cloned()
                     .collect();
-                missing.iter().for_each(|key| self.vanished(key));
-                rows.into_iter().for_each(|row| self.seen(row, daemonsets));
+                for key in &missing {
+                    self.vanished(key);
+                }
+                for row in rows {
+                    self.seen(row, daemonsets);
+                }
             }
             Delta::Upsert(row) => self.seen(row, daemonsets),
             Delta::Remove(row) => self.vanished(&row.key),
@@ -108,20 +112,16 @@ impl Board {
 
     fn seen(&mut self, row: PodRow, daemonsets: &Daemonsets) {
         let class = classify(&row, &self.options, exists(&row, daemonsets), wall());
-        let waiting = || State::Waiting(String::new());
-        match self.pods.get_mut(&row.key) {
-            Some(entry) => {
-                if row.deleting.is_some() && !matches!(entry.state, State::Sent(_)) {
-                    entry.state = State::Going;
-                }
-                entry.row = row;
-                entry.class = class;
+        if let Some(entry) = self.pods.get_mut(&row.key) {
+            if row.deleting.is_some() && !matches!(entry.state, State::Sent(_)) {
+                entry.state = State::Going;
             }
-            None => {
-                let state = if row.deleting.is_some() { State::Going } else { waiting() };
-                self.pods.insert(row.key.clone(), Entry { row, class, state, tries: 0 });
-            }
+            entry.row = row;
+            entry.class = class;
+            return;
         }
+        let state = if row.deleting.is_some() { State::Going } else { State::Waiting(String::new()) };
+        self.pods.insert(row.key.clone(), Entry { row, class, state, tries: 0 });
     }
 
     fn vanished(&mut self, key: &PodKey) {

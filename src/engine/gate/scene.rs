@@ -12,6 +12,7 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::time::Stamp;
 use crate::engine::memory::Memory;
 use crate::engine::settings::{Backends, Settings};
+use futures::FutureExt;
 use std::time::Duration;
 
 /// What a reading is for: decides what is asked.
@@ -54,6 +55,9 @@ pub struct Right {
     pub answer: Result<Option<String>, Report>,
 }
 
+/// An API server's address, and how fast it said that it is ready.
+pub type Endpoint = (String, Result<Duration, Report>);
+
 /// What was read.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -72,7 +76,7 @@ pub struct Scene {
     /// All pods.
     pub pods: Result<Vec<PodRow>, Report>,
     /// Each API server's readiness by address.
-    pub endpoints: Result<Vec<(String, Result<Duration, Report>)>, Report>,
+    pub endpoints: Result<Vec<Endpoint>, Report>,
     /// The maintenance lease.
     pub lease: Result<Option<LeaseRow>, Report>,
     /// etcd; `None` = not configured.
@@ -97,6 +101,10 @@ impl Scene {
 
     /// Reads everything that the purpose asks for. Never fails: what does not answer is part of the scene.
     pub async fn read(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
+        Self::gather(backends, node, purpose).boxed().await
+    }
+
+    async fn gather(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
         let cluster = &backends.cluster;
         let settings = &backends.settings;
         let rows = cluster.nodes().await.map_err(Report::from);
@@ -180,7 +188,7 @@ async fn samples(backends: &Backends) -> Option<Samples> {
 }
 
 async fn host_facts(backends: &Backends, target: Option<&NodeRow>) -> Option<Result<HostFacts, Report>> {
-    Some(backends.hosts.as_ref()?.facts(target?).await.map_err(Report::from))
+    Some(backends.hosts.as_ref()?.facts(target?).boxed().await.map_err(Report::from))
 }
 
 async fn host_readiness(
@@ -191,7 +199,7 @@ async fn host_readiness(
     if !is_wanted {
         return None;
     }
-    Some(backends.hosts.as_ref()?.readiness(target?).await.map_err(Report::from))
+    Some(backends.hosts.as_ref()?.readiness(target?).boxed().await.map_err(Report::from))
 }
 
 async fn quorum_read(

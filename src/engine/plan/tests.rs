@@ -75,7 +75,7 @@ fn commands_carry_the_flags_that_were_asked_for() {
     ask.drain = DrainOptions {
         force: true,
         grace_period: 5,
-        timeout: Duration::from_secs(60),
+        timeout: Duration::from_mins(1),
         pod_selector: "app=web".into(),
         ..ask.drain
     };

@@ -10,7 +10,7 @@ use crate::engine::settings::{Settings, Timing};
 use std::time::Duration;
 
 /// Deadline of a step that is a request or two.
-const SHORT: Duration = Duration::from_secs(120);
+const SHORT: Duration = Duration::from_mins(2);
 
 fn step(kind: StepKind, node: &NodeName, what: String, command: String) -> Step {
     Step {
@@ -98,7 +98,7 @@ pub(super) fn snapshot(node: Option<&NodeName>, facts: &Facts, with_files: bool)
         what,
         command,
         gates: Vec::new(),
-        timeout: Duration::from_secs(30 * 60),
+        timeout: Duration::from_mins(30),
         may_skip: false,
         undo: None,
         unchecked,
@@ -195,7 +195,7 @@ pub(super) fn drain(node: &NodeName, drain: &DrainOptions) -> Step {
 
 pub(super) fn residual(node: &NodeName) -> Step {
     Step {
-        timeout: Duration::from_secs(300),
+        timeout: Duration::from_mins(5),
         may_skip: true,
         ..step(
             StepKind::Residual,

@@ -15,25 +15,27 @@ mod residual;
 
 use super::job::{Ending, Job};
 use crate::domain::plan::StepKind;
+use futures::FutureExt;
+use futures::future::BoxFuture;
 
 /// Carries a step out.
-pub async fn perform(job: &Job) -> Ending {
+pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
     match job.step.kind {
-        StepKind::Preflight => gates::preflight(job).await,
-        StepKind::Lock => lock::take(job).await,
-        StepKind::Backup => backup::backup(job).await,
-        StepKind::Predict => drain::predict(job).await,
-        StepKind::Cordon => cordon::cordon(job).await,
-        StepKind::MoveLeader => leader::move_away(job).await,
-        StepKind::Drain => drain::drain(job).await,
-        StepKind::Residual => residual::residual(job).await,
-        StepKind::Recheck => gates::recheck(job).await,
-        StepKind::Reboot => reboot::reboot(job).await,
-        StepKind::Down => reboot::down(job).await,
-        StepKind::Back => back::back(job).await,
-        StepKind::Verify => gates::verify(job).await,
-        StepKind::Uncordon => cordon::uncordon(job).await,
-        StepKind::Settle => gates::settle(job).await,
-        StepKind::Unlock => lock::give_back(job).await,
+        StepKind::Preflight => gates::preflight(job).boxed(),
+        StepKind::Lock => lock::take(job).boxed(),
+        StepKind::Backup => backup::backup(job).boxed(),
+        StepKind::Predict => drain::predict(job).boxed(),
+        StepKind::Cordon => cordon::cordon(job).boxed(),
+        StepKind::MoveLeader => leader::move_away(job).boxed(),
+        StepKind::Drain => drain::drain(job).boxed(),
+        StepKind::Residual => residual::residual(job).boxed(),
+        StepKind::Recheck => gates::recheck(job).boxed(),
+        StepKind::Reboot => reboot::reboot(job).boxed(),
+        StepKind::Down => reboot::down(job).boxed(),
+        StepKind::Back => back::back(job).boxed(),
+        StepKind::Verify => gates::verify(job).boxed(),
+        StepKind::Uncordon => cordon::uncordon(job).boxed(),
+        StepKind::Settle => gates::settle(job).boxed(),
+        StepKind::Unlock => lock::give_back(job).boxed(),
     }
 }
