@@ -1,1 +1,367 @@
-//! The rules of the gates, each with a scene of its own.
+//! The rules of the gates, each on a scene made by hand.
+
+use super::scene::{Right, Samples};
+use super::*;
+use crate::domain::etcd::{EtcdView, HashReading, KeyspaceHash, MemberHealth, MemberRow, MemberStatus};
+use crate::domain::feed::Row;
+use crate::domain::host::{HostFacts, HostFinding, HostReadiness, Privilege};
+use crate::domain::ids::PodKey;
+use crate::domain::lock::LeaseRow;
+use crate::domain::node::{NodeRow, Readiness};
+use crate::domain::pod::{Owner, Phase, PodRow};
+use crate::domain::report::FailureKind;
+use crate::domain::time::Stamp;
+use crate::engine::memory::{MemberBefore, Memory};
+use crate::engine::testing::{node, settings};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const NOW: Stamp = Stamp(1_000_000);
+
+fn ready(name: &str, role: &str) -> NodeRow {
+    NodeRow { heartbeat: Some(NOW), ..node(name, role) }
+}
+
+fn pod(name: &str, on: &str, mirror: bool) -> PodRow {
+    PodRow {
+        key: PodKey { namespace: "kube-system".into(), name: name.into(), uid: name.into() },
+        node: Some(on.into()),
+        phase: Phase::Running,
+        ready: true,
+        deleting: None,
+        grace_secs: 30,
+        owner: Some(Owner {
+            api_version: "apps/v1".into(),
+            kind: "DaemonSet".into(),
+            name: "proxy".into(),
+            uid: "u".into(),
+        }),
+        mirror,
+        empty_dirs: Vec::new(),
+        claims: Vec::new(),
+        labels: BTreeMap::new(),
+        priority: 0,
+        priority_class: "system-node-critical".into(),
+        restarts: 0,
+        waiting: None,
+        finalizers: Vec::new(),
+        node_selector: BTreeMap::new(),
+        tolerates_cordon: false,
+        created: None,
+    }
+}
+
+fn member(id: u64, on: &str, term: u64) -> MemberRow {
+    let status = MemberStatus {
+        at: NOW,
+        latency: Duration::from_millis(2),
+        version: "3.6.5".into(),
+        leader: 1,
+        term,
+        index: 500,
+        applied: 500,
+        db_size: 1000,
+        db_in_use: 900,
+        quota: Some(1_000_000),
+        revision: 70,
+        errors: Vec::new(),
+        downgrading: false,
+    };
+    MemberRow {
+        id,
+        name: on.into(),
+        node: Some(on.into()),
+        learner: false,
+        health: MemberHealth::Healthy,
+        status: Some(status),
+        lag: Some(0),
+    }
+}
+
+fn view(term: u64) -> EtcdView {
+    let members = vec![member(1, "cp-1", term), member(2, "cp-2", term), member(3, "cp-3", term)];
+    EtcdView { at: NOW, cluster_id: Some(7), members, ..EtcdView::default() }
+}
+
+/// A cluster in which every gate passes, before a reboot of cp-2.
+fn scene() -> Scene {
+    let rows = ["cp-1", "cp-2", "cp-3"].map(|name| ready(name, "control-plane"));
+    let masters = rows.iter().map(|row| pod(&format!("kube-apiserver-{}", row.name), row.name.as_str(), true));
+    let pods = masters.chain([pod("proxy-1", "worker-1", false)]).collect();
+    let nodes = rows.iter().cloned().chain([ready("worker-1", "worker")]);
+    Scene {
+        purpose: Purpose::Before { run: None },
+        at: NOW,
+        node: Some("cp-2".into()),
+        is_master: true,
+        settings: settings(),
+        nodes: Ok(nodes.map(|row| (row.key(), row)).collect()),
+        pods: Ok(pods),
+        endpoints: Ok(vec![("10.0.0.11:6443".into(), Ok(Duration::from_millis(3)))]),
+        lease: Ok(None),
+        etcd: Some(Samples { first: Ok(view(4)), second: Ok(view(4)) }),
+        quorum_read: Some(Ok(Duration::from_millis(1))),
+        hash: None,
+        host: Some(Ok(HostFacts {
+            at: NOW,
+            boot_id: "boot-1".into(),
+            machine_id: "machine-1".into(),
+            uptime: Duration::from_hours(1),
+            kernel: String::new(),
+            os: String::new(),
+        })),
+        readiness: Some(Ok(HostReadiness { at: NOW, privilege: Privilege::Root, findings: Vec::new() })),
+        rights: vec![Right { what: "patch nodes".into(), answer: Ok(None) }],
+    }
+}
+
+/// The same after the reboot of cp-2.
+fn back(memory: Memory) -> Scene {
+    let mut scene = scene();
+    set(&mut scene, "cp-2", |row| row.boot_id = "boot-2".into());
+    if let Some(Ok(facts)) = &mut scene.host {
+        facts.boot_id = "boot-2".into();
+    }
+    scene.purpose = Purpose::Return { memory: Box::new(memory) };
+    let says = |member: &str| HashReading { member: member.into(), hash: 9, compacted: 1 };
+    scene.hash = Some(Ok(KeyspaceHash { revision: 70, readings: vec![says("cp-1"), says("cp-2")] }));
+    scene
+}
+
+fn before() -> Memory {
+    Memory {
+        boot_before: Some("boot-1".into()),
+        member_before: Some(MemberBefore { id: 2, cluster_id: Some(7), index: 480 }),
+        ..Memory::default()
+    }
+}
+
+fn set(scene: &mut Scene, name: &str, change: impl FnOnce(&mut NodeRow)) {
+    change(scene.nodes.as_mut().unwrap().get_mut(&name.into()).unwrap());
+}
+
+fn gone() -> Report {
+    Report::new(FailureKind::Unreachable, "no answer")
+}
+
+/// The one gate that is not open, its verdict and its evidence.
+fn only_closed(scene: &Scene) -> (String, Verdict, String) {
+    let gates = judge(scene);
+    let closed = closed(&gates);
+    assert_eq!(closed.len(), 1, "{closed:#?}");
+    (closed[0].name.clone(), closed[0].verdict.clone(), closed[0].evidence.clone())
+}
+
+fn fails(scene: &Scene, name: &str, words: &str) {
+    let (closed, verdict, evidence) = only_closed(scene);
+    assert_eq!((closed.as_str(), verdict), (name, Verdict::Failed), "{evidence}");
+    assert!(evidence.contains(words), "{evidence}");
+}
+
+#[test]
+fn a_healthy_cluster_passes_every_gate() {
+    for scene in [scene(), back(before())] {
+        let gates = judge(&scene);
+        assert!(gates.iter().all(|gate| gate.verdict == Verdict::Passed), "{gates:#?}");
+    }
+    let gates = judge(&Scene { node: None, purpose: Purpose::Check, ..scene() });
+    assert!(closed(&gates).is_empty(), "{gates:#?}");
+}
+
+#[test]
+fn plans_name_the_gates_that_are_judged() {
+    let names = |scene: &Scene| judge(scene).into_iter().map(|gate| gate.name).collect::<Vec<_>>();
+    assert_eq!(names(&scene()), [names::COMMON.as_slice(), &names::ETCD].concat());
+    let mut after = names(&back(before()));
+    let mut planned: Vec<String> =
+        [names::RETURN.as_slice(), &names::ETCD_RETURN].concat().iter().map(|name| (*name).into()).collect();
+    after.sort();
+    planned.sort();
+    assert_eq!(after, planned);
+}
+
+#[test]
+fn what_does_not_answer_is_not_passed() {
+    let silent = Scene {
+        nodes: Err(gone()),
+        pods: Err(gone()),
+        endpoints: Err(gone()),
+        lease: Err(gone()),
+        etcd: Some(Samples { first: Err(gone()), second: Err(gone()) }),
+        quorum_read: None,
+        host: None,
+        readiness: Some(Err(gone())),
+        rights: vec![Right { what: "x".into(), answer: Err(gone()) }],
+        ..scene()
+    };
+    let gates = judge(&silent);
+    assert!(gates.iter().all(|gate| gate.verdict == Verdict::Unknown), "{gates:#?}");
+    assert_eq!(closed(&gates).len(), gates.len());
+}
+
+#[test]
+fn an_unreachable_api_server_is_no_broken_one_but_an_unready_one_is() {
+    let mut scene = scene();
+    let endpoints = scene.endpoints.as_mut().unwrap();
+    endpoints.push(("10.0.0.12:6443".into(), Err(gone())));
+    assert!(closed(&judge(&scene)).is_empty());
+    let report = Report::new(FailureKind::Refused, "etcd check failed");
+    scene.endpoints.as_mut().unwrap().push(("10.0.0.13:6443".into(), Err(report)));
+    fails(&scene, names::API, "10.0.0.13:6443 is not ready: etcd check failed");
+}
+
+#[test]
+fn other_control_planes_must_be_ready_and_alive() {
+    let mut away = scene();
+    set(&mut away, "cp-3", |row| row.readiness = Readiness::Unknown);
+    fails(&away, names::CONTROL_PLANES, "cp-3 does not report");
+    let mut stale = scene();
+    set(&mut stale, "cp-3", |row| row.heartbeat = Some(Stamp(NOW.0 - 41_000)));
+    fails(&stale, names::CONTROL_PLANES, "cp-3 is called Ready, but its last sign of life is 41s old");
+    let mut fine = scene();
+    set(&mut fine, "cp-3", |row| row.heartbeat = Some(Stamp(NOW.0 - 39_000)));
+    assert!(closed(&judge(&fine)).is_empty());
+}
+
+#[test]
+fn a_clock_that_is_off_here_makes_nothing_stale() {
+    let ahead = Scene { at: NOW.plus(Duration::from_hours(1)), ..scene() };
+    assert!(closed(&judge(&ahead)).is_empty());
+}
+
+#[test]
+fn quorum_counts_without_the_node() {
+    let mut scene = scene();
+    let view = scene.etcd.as_mut().unwrap().second.as_mut().unwrap();
+    view.members[2].health = MemberHealth::Silent(gone());
+    let gates = judge(&scene);
+    let gate = gates.iter().find(|gate| gate.name == names::ETCD_QUORUM).unwrap();
+    assert_eq!(gate.verdict, Verdict::Failed);
+    assert_eq!(gate.evidence, "2 of 3 voters are healthy; without cp-2 1, quorum is 2");
+}
+
+#[test]
+fn a_member_that_cannot_be_placed_leaves_quorum_unknown() {
+    let mut scene = scene();
+    let view = scene.etcd.as_mut().unwrap().second.as_mut().unwrap();
+    view.members[1].node = None;
+    let gates = judge(&scene);
+    let gate = gates.iter().find(|gate| gate.name == names::ETCD_QUORUM).unwrap();
+    assert_eq!(gate.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn elections_between_the_samples_are_seen() {
+    let mut scene = scene();
+    scene.etcd = Some(Samples { first: Ok(view(4)), second: Ok(view(5)) });
+    fails(&scene, names::ETCD_HEALTHY, "raft term changed");
+}
+
+#[test]
+fn another_host_than_the_node_is_noticed() {
+    let mut scene = scene();
+    if let Some(Ok(facts)) = &mut scene.host {
+        facts.boot_id = "boot-9".into();
+    }
+    fails(&scene, names::HOST_IDENTITY, "the host says boot boot-9, the node says boot-1");
+}
+
+#[test]
+fn what_speaks_against_a_reboot_on_the_host_closes_its_gate() {
+    let mut scene = scene();
+    let finding = |blocks| HostFinding { check: "kexec".into(), blocks, text: "a kernel is loaded".into() };
+    let readiness = |blocks| HostReadiness {
+        at: NOW,
+        privilege: Privilege::Root,
+        findings: vec![finding(blocks)],
+    };
+    scene.readiness = Some(Ok(readiness(false)));
+    assert!(closed(&judge(&scene)).is_empty());
+    scene.readiness = Some(Ok(readiness(true)));
+    fails(&scene, names::HOST_READY, "a kernel is loaded");
+}
+
+#[test]
+fn locks_of_others_close_the_gate_and_our_own_does_not() {
+    let lease = LeaseRow {
+        holder: "bob@laptop".into(),
+        run: Some("r9".into()),
+        step: Some("drain".into()),
+        node: None,
+        since: None,
+        renewed: Some(NOW),
+        lasts: Duration::from_mins(1),
+        tombstone: None,
+    };
+    let held = Scene { lease: Ok(Some(lease)), ..scene() };
+    fails(&held, names::LOCKS, "held by bob@laptop, run r9");
+    let ours = Scene { purpose: Purpose::Before { run: Some("r9".into()) }, ..held };
+    assert!(closed(&judge(&ours)).is_empty());
+    let mut kured = scene();
+    set(&mut kured, "cp-1", |row| row.foreign_locks.push("kured reboots it".into()));
+    fails(&kured, names::LOCKS, "cp-1: kured reboots it");
+}
+
+#[test]
+fn a_missing_right_is_named() {
+    let why = Ok(Some("no rule allows it".to_owned()));
+    let scene = Scene { rights: vec![Right { what: "create pods/eviction".into(), answer: why }], ..scene() };
+    fails(&scene, names::RIGHTS, "may not create pods/eviction: no rule allows it");
+}
+
+#[test]
+fn static_pods_must_be_ready_on_every_control_plane() {
+    let mut down = scene();
+    down.pods.as_mut().unwrap()[0].ready = false;
+    down.pods.as_mut().unwrap()[0].waiting = Some("CrashLoopBackOff".into());
+    fails(&down, names::STATIC_PODS, "kube-apiserver-cp-1 is not Ready (CrashLoopBackOff)");
+    let mut missing = scene();
+    missing.pods.as_mut().unwrap().remove(2);
+    fails(&missing, names::STATIC_PODS, "cp-3 shows no static pod");
+    let none = Scene { pods: Ok(Vec::new()), ..scene() };
+    assert!(closed(&judge(&none)).is_empty(), "a distribution without static pods");
+}
+
+#[test]
+fn critical_pods_that_were_off_before_are_not_held_against_the_return() {
+    let off = |memory| {
+        let mut scene = back(memory);
+        scene.pods.as_mut().unwrap()[3].ready = false;
+        scene
+    };
+    fails(&off(before()), names::CRITICAL_PODS, "kube-system/proxy-1 is not Ready");
+    let known = baseline(off(before()).pods.as_ref().unwrap());
+    assert!(closed(&judge(&off(Memory { baseline: known, ..before() }))).is_empty());
+}
+
+#[test]
+fn a_return_needs_another_boot_by_both_words() {
+    let mut same = back(before());
+    set(&mut same, "cp-2", |row| row.boot_id = "boot-1".into());
+    fails(&same, names::BOOT, "the node still reports boot boot-1");
+}
+
+#[test]
+fn a_member_with_another_id_or_lost_entries_is_not_the_one_that_left() {
+    let with = |change: fn(&mut MemberRow)| {
+        let mut scene = back(before());
+        change(&mut scene.etcd.as_mut().unwrap().second.as_mut().unwrap().members[1]);
+        scene
+    };
+    fails(&with(|row| row.id = 12), names::ETCD_MEMBER, "stop here");
+    let behind = with(|row| row.status.as_mut().unwrap().applied = 479);
+    fails(&behind, names::ETCD_MEMBER, "has applied 479 of the 480 entries");
+}
+
+#[test]
+fn keyspaces_that_differ_close_the_gate_and_incomparable_ones_leave_it_unknown() {
+    let with = |hash, compacted| {
+        let mut scene = back(before());
+        if let Some(Ok(found)) = &mut scene.hash {
+            found.readings[1] = HashReading { member: "cp-2".into(), hash, compacted };
+        }
+        scene
+    };
+    fails(&with(8, 1), names::ETCD_HASH, "differ at revision 70");
+    assert_eq!(only_closed(&with(9, 2)).1, Verdict::Unknown);
+}
