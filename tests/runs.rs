@@ -1,0 +1,256 @@
+//! How a run is driven: confirmations, pauses, retries, interruption, breakdowns, and the journal it leaves.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "scenarios/stage.rs"]
+#[expect(dead_code, reason = "shared with the stories")]
+mod stage;
+#[path = "scenarios/story.rs"]
+mod story;
+
+use pitstop::backend::dial::Dialer;
+use pitstop::backend::host::{Hosts, SshOptions};
+use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::guard::{Assent, Request, World, grant};
+use pitstop::domain::ids::{NodeName, OpId};
+use pitstop::domain::plan::{Kind, StepKind};
+use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
+use pitstop::engine::{Backends, Facts, Run, journal, plan, start};
+use pitstop::sim::store::resources::LEASES;
+use serde_json::json;
+use stage::Stage;
+use std::time::Duration;
+
+/// A run, and what it told so far.
+struct Driven {
+    run: Run,
+    view: Option<RunView>,
+}
+
+impl Driven {
+    async fn start(stage: &Stage, kind: Kind, node: &str, is_automatic: bool) -> Self {
+        Self::start_with(stage.backends.clone(), kind, node, is_automatic).await
+    }
+
+    async fn start_with(backends: Backends, kind: Kind, node: &str, is_automatic: bool) -> Self {
+        let facts = Facts::read(&backends).await.expect("facts");
+        let nodes = vec![NodeName::from(node)];
+        let request = Request { kind, nodes, drain: DrainOptions::default(), blocked: false };
+        let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
+        let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None });
+        let run = start(backends, plan(&request, &facts), permit.expect("a permit"), OpId(1), is_automatic);
+        Self { run, view: None }
+    }
+
+    async fn next(&mut self) -> Option<RunEvent> {
+        let limit = Duration::from_hours(1);
+        let event = tokio::time::timeout(limit, self.run.events.recv()).await.expect("the run hangs")?;
+        match &mut self.view {
+            Some(view) => view.apply(&event),
+            None => self.view = RunView::begin(&event),
+        }
+        Some(event)
+    }
+
+    /// Goes on until something is told.
+    async fn until(&mut self, wanted: impl Fn(&RunChange) -> bool) -> RunEvent {
+        loop {
+            let event = self.next().await.expect("it was never told");
+            if wanted(&event.change) {
+                return event;
+            }
+        }
+    }
+
+    async fn until_state(&mut self, wanted: RunState) -> RunEvent {
+        self.until(|change| matches!(change, RunChange::State { state, .. } if *state == wanted)).await
+    }
+
+    async fn until_step(&mut self, kind: StepKind) {
+        loop {
+            let event = self.next().await.expect("the step never began");
+            if let RunChange::StepStarted { step, .. } = event.change
+                && self.view().steps[step].step.kind == kind
+            {
+                return;
+            }
+        }
+    }
+
+    async fn end(&mut self) -> RunState {
+        while self.next().await.is_some() {}
+        self.view().state
+    }
+
+    async fn tell(&self, command: RunCommand) {
+        self.run.commands.send(command).await.expect("it listens");
+    }
+
+    fn view(&self) -> &RunView {
+        self.view.as_ref().expect("a plan")
+    }
+
+    fn current(&self) -> StepKind {
+        let index = self.view().current().expect("a step");
+        self.view().steps[index].step.kind
+    }
+
+    fn outcome(&self, kind: StepKind) -> &Outcome {
+        let step = self.view().steps.iter().find(|view| view.step.kind == kind).expect("a step");
+        match &step.state {
+            StepState::Ended(outcome, _) => outcome,
+            other => panic!("{kind:?} is {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_key_cannot_confirm_another_step() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", false).await;
+    driven.until_state(RunState::Waiting).await;
+    driven.tell(RunCommand::Confirm(1)).await;
+    driven.tell(RunCommand::Confirm(5)).await;
+    let told = tokio::time::timeout(Duration::from_mins(5), driven.next()).await;
+    assert!(told.is_err(), "nothing began: {told:?}");
+    driven.tell(RunCommand::Confirm(0)).await;
+    driven.until_step(StepKind::Preflight).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn automatic_stops_when_something_is_not_green() {
+    let stage = Stage::new("tight-budgets");
+    let pods = stage.backends.cluster.pods().await.expect("pods");
+    let pod = pods.iter().find(|pod| pod.key.name.starts_with("ledger")).expect("a blocked pod");
+    let node = pod.node.clone().expect("placed");
+    let mut driven = Driven::start(&stage, Kind::Reboot, node.as_str(), true).await;
+    loop {
+        let event = driven.next().await.expect("told");
+        match event.change {
+            RunChange::State { state: RunState::Waiting, automatic } => {
+                assert!(!automatic);
+                assert_eq!(driven.current(), StepKind::Cordon);
+                assert!(matches!(driven.outcome(StepKind::Predict), Outcome::Warned(_)));
+                break;
+            }
+            // a pod that is refused outright ends the forecast earlier, which is as good a stop
+            RunChange::State { state: RunState::Failed, .. } => {
+                assert_eq!(driven.current(), StepKind::Predict);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(stage.sim.store().history().iter().all(|line| !line.path.ends_with("/eviction")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_takes_hold_after_the_present_step() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Lock).await;
+    driven.tell(RunCommand::Pause).await;
+    driven.until_state(RunState::Paused).await;
+    assert!(matches!(driven.outcome(StepKind::Lock), Outcome::Done(_)));
+    driven.tell(RunCommand::Abort).await;
+    assert_eq!(driven.end().await, RunState::Aborted);
+    assert!(driven.view().left.is_empty(), "{:?}", driven.view().left);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_is_left_out_only_where_the_plan_allows() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", false).await;
+    driven.until_state(RunState::Waiting).await;
+    driven.tell(RunCommand::Skip).await;
+    let refused = driven.until(|change| matches!(change, RunChange::Noted { .. })).await;
+    assert!(matches!(refused.change, RunChange::Noted { warn: true, .. }));
+    assert_eq!(driven.current(), StepKind::Preflight);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_step_is_tried_again_when_the_world_has_changed() {
+    let stage = Stage::new("default");
+    let store = stage.sim.store();
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": { "name": "pitstop", "namespace": "kube-system" },
+        "spec": { "holderIdentity": "bob", "leaseDurationSeconds": 3600, "renewTime": store.now_micro() },
+    });
+    store.create(&LEASES, lease).expect("a lease");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_state(RunState::Failed).await;
+    assert!(matches!(driven.outcome(StepKind::Preflight), Outcome::Failed(_)));
+    store.remove(&LEASES, "kube-system", "pitstop");
+    driven.tell(RunCommand::Retry).await;
+    driven.until_state(RunState::Waiting).await;
+    assert_eq!(driven.current(), StepKind::Lock);
+    assert_eq!(driven.view().steps[0].attempts, 2);
+    // a decision after a failure is made step by step
+    driven.tell(RunCommand::Automatic).await;
+    assert_eq!(driven.end().await, RunState::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_drain_sends_nothing_more() {
+    let stage = Stage::new("default");
+    let evictions =
+        || stage.sim.store().history().iter().filter(|line| line.path.ends_with("/eviction")).count();
+    let mut driven = Driven::start(&stage, Kind::Drain, "worker-1", true).await;
+    driven.until_step(StepKind::Drain).await;
+    driven.until(|change| matches!(change, RunChange::Noted { .. })).await;
+    let began = tokio::time::Instant::now();
+    driven.run.cancel.cancel();
+    let at_cancel = evictions();
+    assert_eq!(driven.end().await, RunState::Interrupted);
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(evictions(), at_cancel);
+    assert!(driven.view().left[0].contains("worker-1 is cordoned by this run"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_journal_tells_the_same_story() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Cordon).await;
+    let records = journal::list(&stage.backends.settings.state_dir);
+    let living = records.first().expect("a journal").as_ref().expect("readable");
+    assert!(living.is_alive && !living.is_orphan());
+    assert_eq!(driven.end().await, RunState::Done);
+    drop(driven.run.commands);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let records = journal::list(&stage.backends.settings.state_dir);
+    let record = records.first().expect("a journal").as_ref().expect("readable");
+    assert_eq!((record.state(), record.is_alive), (RunState::Done, false));
+    assert!(record.unanswered.is_empty(), "{:?}", record.unanswered);
+    assert!(record.left().is_empty());
+    let ends = |view: &RunView| view.steps.iter().map(|step| step.state.clone()).collect::<Vec<_>>();
+    assert_eq!(ends(record.view.as_ref().expect("a view")), ends(driven.view.as_ref().expect("a view")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_journal_nothing_is_changed() {
+    let stage = Stage::new("default");
+    let mut backends = stage.backends.clone();
+    backends.settings.state_dir = "/proc/nowhere".into();
+    let mut driven = Driven::start_with(backends, Kind::Cordon, "worker-1", true).await;
+    assert_eq!(driven.end().await, RunState::Failed);
+    let Outcome::Failed(report) = driven.outcome(StepKind::Cordon) else { panic!("{:?}", driven.view()) };
+    assert!(report.message.contains("journal"), "{report}");
+    let node = stage.backends.cluster.node(&"worker-1".into()).await.expect("the node");
+    assert!(!node.cordoned);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_breaks_down_is_a_failed_step() {
+    let stage = Stage::new("default");
+    let broken = Hosts::new(SshOptions::default(), Dialer::new(|_| panic!("a defect")));
+    let backends = Backends { hosts: Some(broken), ..stage.backends.clone() };
+    let mut driven = Driven::start_with(backends, Kind::Reboot, "worker-1", true).await;
+    driven.until_state(RunState::Failed).await;
+    let Outcome::Failed(report) = driven.outcome(StepKind::Preflight) else { panic!("{:?}", driven.view()) };
+    assert!(report.line().contains("broke down: a defect"), "{report}");
+    driven.tell(RunCommand::Abort).await;
+    assert_eq!(driven.end().await, RunState::Aborted);
+}
