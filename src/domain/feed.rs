@@ -86,6 +86,7 @@ pub const LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 /// What the watches of the Kubernetes API saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nodes change seldom; a box would cost every reader a word")]
 pub enum Observation {
     /// The nodes changed.
     Nodes(Delta<NodeRow>),

@@ -54,8 +54,12 @@ where
         .unwrap();
     runtime.block_on(async {
         let bench = std::sync::Arc::new(Bench::start(real).await);
-        bench.lay_out().await;
-        let outcome = tokio::spawn(test(bench.clone())).await;
+        let ours = bench.clone();
+        let outcome = tokio::spawn(async move {
+            ours.lay_out().await;
+            test(ours).await;
+        })
+        .await;
         bench.clear_away().await;
         if let Err(failed) = outcome {
             std::panic::resume_unwind(failed.into_panic());

@@ -147,7 +147,7 @@ fn the_observer_tells_of_everything_at_once() {
             while !(nodes && pods && budgets && lock && version && live) {
                 match from.recv().await.unwrap() {
                     Observation::Nodes(Delta::Reset(rows)) => {
-                        nodes = rows.iter().any(|row| row.name.0 == bench.node)
+                        nodes = rows.iter().any(|row| row.name.0 == bench.node);
                     }
                     Observation::Pods(batch) => {
                         pods |= batch.iter().any(|delta| match delta {
