@@ -22,11 +22,9 @@ struct Page<'a> {
 /// # Errors
 /// Nothing can be written.
 pub async fn check(backends: &Backends, format: Format) -> Result<Exit, Report> {
+    // without the API nothing at all can be told: one sentence instead of a list of unknowns
+    backends.cluster.nodes().await?;
     let scene = Scene::read(backends, None, Purpose::Check).await;
-    if let Err(report) = &scene.nodes {
-        // without the API nothing at all can be told: one sentence instead of a list of unknowns
-        return Err(report.clone());
-    }
     let gates = judge(&scene);
     let exit = verdict(&gates);
     match format {

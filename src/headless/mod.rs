@@ -82,6 +82,12 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Report> {
     line(&text)
 }
 
+/// Writes a line about the command itself to standard error.
+pub(crate) fn notice(text: &str) {
+    // nothing can be done when standard error is gone
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
 /// Writes an error to standard error, as the command line shows all errors: a sentence, reasons, a hint.
 pub fn complain(report: &Report) {
     let mut out = std::io::stderr().lock();

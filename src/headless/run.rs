@@ -120,10 +120,7 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
                 if interrupts > 1 {
                     return Ok(Exit::Interrupted);
                 }
-                super::complain(&Report::new(
-                    FailureKind::Cancelled,
-                    "interrupted: the run stops where it is; once more to leave at once",
-                ));
+                super::notice("interrupted: the run stops where it is; once more to leave at once");
                 cancel.cancel();
                 continue;
             }
@@ -133,7 +130,12 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
         desk.tell(&event)?;
         let answer = tokio::select! {
             biased;
-            () = signals.next() => { interrupts += 1; cancel.cancel(); None }
+            () = signals.next() => {
+                interrupts += 1;
+                super::notice("interrupted: the run stops where it is");
+                cancel.cancel();
+                None
+            }
             answer = desk.answer(&event) => answer?,
         };
         match answer {

@@ -3,6 +3,7 @@
 use super::{Exit, Format, complain, json, line, text};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{RunState, RunView, StepState};
+use crate::domain::text::count;
 use crate::domain::time::brief;
 use crate::engine::journal::{self, Record};
 use serde::Serialize;
@@ -87,7 +88,7 @@ fn summary(record: &Record) -> String {
     }
     let left = record.left();
     if !left.is_empty() {
-        words.push_str(&format!("; left: {}", left.join("; ")));
+        words.push_str(&format!("; {} left changed", count(left.len(), "thing")));
     }
     words
 }

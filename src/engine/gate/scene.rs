@@ -182,6 +182,9 @@ fn is_master(target: Option<&NodeRow>, node: Option<&NodeName>, etcd: Option<&Sa
 async fn samples(backends: &Backends) -> Option<Samples> {
     let etcd = backends.etcd.as_ref()?;
     let first = etcd.look().await.map_err(Report::from);
+    if first.is_err() {
+        return Some(Samples { second: first.clone(), first });
+    }
     tokio::time::sleep(backends.settings.timing.etcd_sample_interval).await;
     let second = etcd.look().await.map_err(Report::from);
     Some(Samples { first, second })

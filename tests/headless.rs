@@ -1,0 +1,204 @@
+//! The real binary without a screen, against a simulated cluster that another process of it serves on loopback.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+const PITSTOP: &str = env!("CARGO_BIN_EXE_pitstop");
+
+/// A served cluster; ends with the test.
+struct Served {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    fn start(scenario: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sim = dir.path().join("sim");
+        let mut child = pitstop(dir.path())
+            .args(["sim", "--scenario", scenario, "--speed", "50", "--dir"])
+            .arg(&sim)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a simulated cluster");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let ready = lines.any(|line| line.expect("a line").contains("Ctrl-C ends it"));
+        assert!(ready, "the simulated cluster did not start");
+        Self { child, dir }
+    }
+
+    fn command(&self) -> Command {
+        let sim = self.dir.path().join("sim");
+        let mut command = pitstop(self.dir.path());
+        command.arg("--kubeconfig").arg(sim.join("kubeconfig"));
+        command.arg("--config").arg(sim.join("config.toml"));
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command().args(args).output().expect("pitstop runs")
+    }
+}
+
+/// The binary with a home of its own.
+fn pitstop(home: &Path) -> Command {
+    let mut command = Command::new(PITSTOP);
+    command.env_clear().env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    command.env("USER", "ann").stdin(Stdio::null());
+    command
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("{output:?}"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn objects(output: &Output) -> Vec<Value> {
+    text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_reboot_is_told_as_one_event_a_line() {
+    let served = Served::start("default");
+    let output = served.run(&["run", "reboot", "cp-2", "--yes", "-o", "json"]);
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let events = objects(&output);
+    assert_eq!(events.first().expect("events")["event"], "planned");
+    let last = events.last().expect("events");
+    assert_eq!((&last["event"], &last["state"]), (&"finished".into(), &"done".into()));
+    assert!(events.iter().all(|event| event["run"].is_string() && event["at"].is_i64()));
+    let runs = objects(&served.run(&["runs", "list", "-o", "json"]));
+    assert_eq!((&runs[0]["state"], &runs[0]["kind"]), (&"done".into(), &"reboot".into()));
+    assert_eq!(code(&served.run(&["check"])), 0);
+    let shown = served.run(&["runs", "show"]);
+    assert!(text(&shown.stdout).contains("verified snapshot"), "{}", text(&shown.stdout));
+}
+
+#[test]
+fn a_denied_run_says_why_and_a_finding_is_code_two() {
+    let served = Served::start("one-member-down");
+    let output = served.run(&["run", "reboot", "cp-1", "--yes"]);
+    assert_eq!(code(&output), 2);
+    let words = text(&output.stderr);
+    assert!(words.contains("without cp-1 1 would be left, below the quorum of 2"), "{words}");
+    let check = served.run(&["check"]);
+    assert_eq!(code(&check), 2);
+    assert!(text(&check.stdout).contains("cp-3"), "{}", text(&check.stdout));
+    let plan = served.run(&["plan", "reboot", "cp-1", "-o", "json"]);
+    assert_eq!(code(&plan), 2);
+    assert!(objects(&plan)[0]["denied"]["message"].is_string());
+}
+
+#[test]
+fn nothing_starts_without_being_confirmed() {
+    let served = Served::start("minimal");
+    let output = served.run(&["run", "cordon", "worker-1"]);
+    assert_eq!(code(&output), 1);
+    assert!(text(&output.stderr).contains("give --yes"), "{}", text(&output.stderr));
+    assert!(objects(&served.run(&["runs", "list", "-o", "json"])).is_empty());
+    assert_eq!(code(&served.run(&["run", "cordon", "worker-1", "--yes"])), 0);
+    assert_eq!(code(&served.run(&["run", "uncordon", "worker-1", "--yes"])), 0);
+    assert_eq!(code(&served.run(&["run", "drain", "worker-1", "--dry-run"])), 0);
+}
+
+#[test]
+fn an_interrupted_run_says_what_is_left() {
+    let served = Served::start("default");
+    let mut child = served
+        .command()
+        .args(["run", "reboot", "worker-1", "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pitstop runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let cordoned = lines.by_ref().any(|line| line.expect("a line").contains("is unschedulable"));
+    assert!(cordoned, "the run did not come to the cordon");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(killed.success());
+    let rest: Vec<String> = lines.map(|line| line.expect("a line")).collect();
+    assert_eq!(child.wait().expect("an end").code(), Some(130));
+    assert!(rest.iter().any(|line| line.contains("left: worker-1 is cordoned by this run")), "{rest:#?}");
+}
+
+#[test]
+fn errors_are_one_sentence_and_code_one() {
+    let home = tempfile::tempdir().expect("a directory");
+    let fails = |args: &[&str], words: &str| {
+        let output = pitstop(home.path()).args(args).output().expect("pitstop runs");
+        assert_eq!(code(&output), 1, "{args:?}");
+        let told = text(&output.stderr);
+        assert!(told.starts_with("error: ") && told.contains(words), "{args:?}: {told}");
+        assert!(!told.contains("panicked") && output.stdout.is_empty(), "{told}");
+    };
+    let config = home.path().join("wrong.toml");
+    std::fs::write(&config, "protectd = []\n").expect("a file");
+    fails(&["--kubeconfig", "/nowhere/kubeconfig", "check"], "/nowhere/kubeconfig");
+    fails(&["check"], "kubeconfig");
+    fails(&["--config", config.to_str().expect("a path"), "check"], "wrong.toml:1: unknown field `protectd`");
+    fails(&["--log-level", "loud", "info"], "--log-level");
+    fails(&["runs", "show"], "there is no run");
+    fails(&["sim", "--dir", "/proc/nowhere"], "/proc/nowhere");
+    fails(&["sim", "--dir", "d", "--scenario", "no-such"], "no-such");
+    fails(&[], "interactive terminal");
+}
+
+#[test]
+fn an_unreachable_server_and_a_refused_token_are_told_apart() {
+    let served = Served::start("minimal");
+    let original = std::fs::read_to_string(served.dir.path().join("sim/kubeconfig")).expect("a kubeconfig");
+    let fails = |kubeconfig: String, words: &str| {
+        let path = served.dir.path().join("other");
+        std::fs::write(&path, kubeconfig).expect("a file");
+        let output = pitstop(served.dir.path()).arg("--kubeconfig").arg(&path).arg("check").output();
+        let output = output.expect("pitstop runs");
+        assert_eq!(code(&output), 1);
+        assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
+    };
+    let value = |key: &str| {
+        let line = original.lines().find_map(|line| line.trim().strip_prefix(key)).expect("a value");
+        line.trim().to_owned()
+    };
+    let (server, authority) = (value("server:"), value("certificate-authority-data:"));
+    let with = |server: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: {server}, certificate-authority-data: {authority}}}}}]\n\
+             users: [{{name: ann, user: {{token: wrong}}}}]\n\
+             contexts: [{{name: c, context: {{cluster: c, user: ann}}}}]\n"
+        )
+    };
+    fails(with("https://127.0.0.1:1"), "refuses connections");
+    fails(with(server.trim_matches('"')), "ann");
+}
+
+#[test]
+fn texts_that_need_no_cluster() {
+    let home = tempfile::tempdir().expect("a directory");
+    let says = |args: &[&str], words: &str| {
+        let output = pitstop(home.path()).args(args).output().expect("pitstop runs");
+        assert_eq!(code(&output), 0, "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stdout).contains(words), "{args:?}");
+    };
+    says(&["completions", "bash"], "_pitstop");
+    says(&["man"], ".TH pitstop");
+    says(&["info", "--sample-config"], "maintenance_namespace");
+    says(&["info"], "journals");
+    says(&["runs", "list"], "no runs in");
+    says(&["--version"], env!("CARGO_PKG_VERSION"));
+}
