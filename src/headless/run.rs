@@ -10,6 +10,7 @@ use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
 use crate::engine::{Backends, Facts, Run, start};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How a run is confirmed and told.
 #[derive(Debug, Clone)]
@@ -148,21 +149,25 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
     Ok(desk.exit(interrupts > 0))
 }
 
-/// Ctrl-C, and what a service manager sends.
+/// Ctrl-C, and what a service manager sends. Kept from the start, so that none is missed between two looks.
 struct Signals {
-    terminate: tokio::signal::unix::Signal,
+    interrupt: Signal,
+    terminate: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, Report> {
-        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-            .map_err(|error| Report::new(FailureKind::Local, format!("signals cannot be caught: {error}")))?;
-        Ok(Self { terminate })
+        let caught = |kind| {
+            signal(kind).map_err(|error| {
+                Report::new(FailureKind::Local, format!("signals cannot be caught: {error}"))
+            })
+        };
+        Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) {
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
     }
