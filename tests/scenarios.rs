@@ -52,6 +52,7 @@ stories! {
     drain_of_two_workers,
     drain_blocked_by_a_budget,
     drain_refused,
+    drain_tried_again,
     drain_uncordoned_by_somebody,
     drain_while_the_api_is_away,
     cordon_and_note,

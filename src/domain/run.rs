@@ -253,7 +253,9 @@ impl RunView {
                 if let Some(view) = self.steps.get_mut(*step) {
                     view.state = StepState::Running(event.at);
                     view.attempts = *attempt;
-                    view.progress = None;
+                    if *attempt <= 1 {
+                        view.progress = None;
+                    }
                 }
             }
             RunChange::Progressed { step, progress } => {

@@ -170,21 +170,18 @@ async fn follow(name: &str, story: &Story, stage: &Stage, mut run: Run) -> RunVi
             _ => (None, false),
         };
         let Some(kind) = kind else { continue };
-        let due = pending.iter().position(|item| item.at == kind && item.failed == failed);
-        match due {
-            Some(at) => {
-                let item = pending.remove(at);
-                if let Some(after) = &item.after {
-                    tokio::time::sleep(span(after)).await;
-                }
-                act(stage, Some(&run), &item.deed).await;
-            }
+        let (due, rest): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|item| item.at == kind && item.failed == failed);
+        pending = rest;
+        if failed && due.is_empty() {
             // nobody decides: the run is left as it failed
-            None if failed => {
-                let (nobody, _) = tokio::sync::mpsc::channel(1);
-                run.commands = nobody;
+            run.commands = tokio::sync::mpsc::channel(1).0;
+        }
+        for item in due {
+            if let Some(after) = &item.after {
+                tokio::time::sleep(span(after)).await;
             }
-            None => {}
+            act(stage, Some(&run), &item.deed).await;
         }
     }
     assert!(pending.is_empty(), "{name}: did not happen: {pending:?}");

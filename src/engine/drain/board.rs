@@ -67,12 +67,13 @@ fn exists(row: &PodRow, daemonsets: &Daemonsets) -> bool {
 }
 
 impl Board {
-    pub(super) fn new(options: DrainOptions) -> Self {
+    /// An empty board; `gone` = pods that an earlier attempt moved.
+    pub(super) fn new(options: DrainOptions, gone: u64) -> Self {
         Self {
             options,
             pods: BTreeMap::new(),
             is_listed: false,
-            gone: 0,
+            gone: usize::try_from(gone).unwrap_or(0),
             news: Vec::new(),
             ledger: Ledger::default(),
         }

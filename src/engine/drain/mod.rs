@@ -85,7 +85,9 @@ struct Drain<'a> {
 
 impl<'a> Drain<'a> {
     fn new(job: &'a Job, node: NodeName) -> Self {
-        let board = Board::new(job.shared.plan.drain.clone());
+        // pods that an earlier attempt moved still count as moved
+        let moved = job.shared.voice.last_progress(job.index).and_then(|progress| progress.done);
+        let board = Board::new(job.shared.plan.drain.clone(), moved.unwrap_or(0));
         Self { job, node, board, daemonsets: BTreeMap::new(), trouble: None, shown: None }
     }
 

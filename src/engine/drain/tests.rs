@@ -63,7 +63,7 @@ fn budget(name: &str, allowed: i32) -> BudgetRow {
 }
 
 fn board(pods: Vec<PodRow>, budgets: Vec<BudgetRow>) -> Board {
-    let mut board = Board::new(DrainOptions::default());
+    let mut board = Board::new(DrainOptions::default(), 0);
     board.ledger.apply(Delta::Reset(budgets));
     board.pods_changed(Delta::Reset(pods), &BTreeMap::new());
     board
@@ -156,10 +156,8 @@ async fn a_missing_right_stops_the_drain_and_the_api_going_away_does_not() {
     let away = Error::new(FailureKind::Unreachable, "evict", "shop/a", "connection refused");
     assert!(matches!(board.answered(&sent[0], &Err(away), now), Answer::GoOn));
     assert_eq!(board.take_ready(16, now + Duration::from_secs(2)).len(), 1);
-    let forbidden = Error {
-        kind: FailureKind::Forbidden,
-        ..refused(Refusal::Forbidden("create pods/eviction".into()))
-    };
+    let forbidden =
+        Error { kind: FailureKind::Forbidden, ..refused(Refusal::Forbidden("create pods/eviction".into())) };
     assert!(matches!(board.answered(&sent[0], &Err(forbidden), now), Answer::Stop(_)));
 }
 

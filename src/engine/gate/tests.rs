@@ -86,7 +86,8 @@ fn view(term: u64) -> EtcdView {
 /// A cluster in which every gate passes, before a reboot of cp-2.
 fn scene() -> Scene {
     let rows = ["cp-1", "cp-2", "cp-3"].map(|name| ready(name, "control-plane"));
-    let masters = rows.iter().map(|row| pod(&format!("kube-apiserver-{}", row.name), row.name.as_str(), true));
+    let masters =
+        rows.iter().map(|row| pod(&format!("kube-apiserver-{}", row.name), row.name.as_str(), true));
     let pods = masters.chain([pod("proxy-1", "worker-1", false)]).collect();
     let nodes = rows.iter().cloned().chain([ready("worker-1", "worker")]);
     Scene {
@@ -270,11 +271,8 @@ fn another_host_than_the_node_is_noticed() {
 fn what_speaks_against_a_reboot_on_the_host_closes_its_gate() {
     let mut scene = scene();
     let finding = |blocks| HostFinding { check: "kexec".into(), blocks, text: "a kernel is loaded".into() };
-    let readiness = |blocks| HostReadiness {
-        at: NOW,
-        privilege: Privilege::Root,
-        findings: vec![finding(blocks)],
-    };
+    let readiness =
+        |blocks| HostReadiness { at: NOW, privilege: Privilege::Root, findings: vec![finding(blocks)] };
     scene.readiness = Some(Ok(readiness(false)));
     assert!(closed(&judge(&scene)).is_empty());
     scene.readiness = Some(Ok(readiness(true)));
