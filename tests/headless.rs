@@ -174,7 +174,7 @@ fn an_unreachable_server_and_a_refused_token_are_told_apart() {
         let line = original.lines().find_map(|line| line.trim().strip_prefix(key)).expect("a value");
         line.trim().to_owned()
     };
-    let (server, authority) = (value("server:"), value("certificate-authority-data:"));
+    let (endpoint, authority) = (value("server:"), value("certificate-authority-data:"));
     let with = |server: &str| {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
@@ -184,7 +184,7 @@ fn an_unreachable_server_and_a_refused_token_are_told_apart() {
         )
     };
     fails(with("https://127.0.0.1:1"), "refuses connections");
-    fails(with(server.trim_matches('"')), "ann");
+    fails(with(endpoint.trim_matches('"')), "ann");
 }
 
 #[test]
