@@ -6,6 +6,7 @@ use futures::FutureExt;
 use pitstop::backend::clock::now;
 use pitstop::console::model::{Model, Setup};
 use pitstop::console::shell::app::drive;
+use pitstop::console::shell::outside::{Mark, Outside};
 use pitstop::console::shell::{Connect, ConsoleOptions};
 use ratatui::Terminal;
 use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
@@ -110,17 +111,26 @@ pub async fn open(connect: Connect, script: impl AsyncFnOnce(&mut Desk)) -> Mode
     let mut terminal = Terminal::new(Screen { inner: TestBackend::new(140, 45), show }).expect("a terminal");
     let model = Model::new(Setup::default(), (140, 45), now());
     let options = ConsoleOptions { setup: Setup::default(), connect, orphans: Vec::new() };
-    let copy = move |text: &str| {
-        copied.lock().expect("the clipboard").push(text.to_owned());
-        Ok(())
-    };
-    let console = drive(&mut terminal, model, ReceiverStream::new(input), options, copy);
+    let console = drive(&mut terminal, model, ReceiverStream::new(input), options, Clipboard(copied));
     let script = async {
         script(&mut desk).await;
         desk
     };
     let (ended, _desk) = tokio::join!(console, script);
     ended.expect("the console ends well")
+}
+
+struct Clipboard(Arc<Mutex<Vec<String>>>);
+
+impl Outside for Clipboard {
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.0.lock().expect("the clipboard").push(text.to_owned());
+        Ok(())
+    }
+
+    fn frame(&mut self, _: Mark) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A screen in memory that is published after each frame.

@@ -77,6 +77,7 @@ pub fn obstacle(model: &Model, command: Command) -> Option<String> {
         C::Cordon | C::Uncordon | C::Drain | C::Reboot | C::Snapshot if !model.known.is_joined => {
             Some("no cluster: no kubeconfig could be read yet".to_owned())
         }
+        C::Reconnect if model.live_runs().next().is_some() => Some("an operation is under way".to_owned()),
         C::NextRun | C::Focus(Pane::Run) if model.runs.is_empty() => Some("no run yet".to_owned()),
         command if command.is_for_run() => run_obstacle(model, command),
         _ => None,

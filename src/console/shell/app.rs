@@ -3,6 +3,7 @@
 
 use super::ConsoleOptions;
 use super::executor::{Executor, Word};
+use super::outside::{Mark, Outside};
 use crate::backend::clock::now;
 use crate::console::dialog::{ARMS_AFTER, Dialog};
 use crate::console::keymap::Key;
@@ -29,11 +30,11 @@ const TICK: Duration = Duration::from_secs(1);
 const BATCH: usize = 256;
 
 /// The application on a terminal.
-struct App<'t, B: Backend, C> {
+struct App<'t, B: Backend, O> {
     screen: &'t mut Terminal<B>,
     model: Model,
     executor: Executor,
-    copy: C,
+    outside: O,
     is_dirty: bool,
     last_frame: Option<Instant>,
     next_tick: Instant,
@@ -45,18 +46,18 @@ struct App<'t, B: Backend, C> {
 ///
 /// # Errors
 /// The terminal cannot be drawn on.
-pub async fn drive<B, S, C>(
+pub async fn drive<B, S, O>(
     screen: &mut Terminal<B>,
     model: Model,
     input: S,
     options: ConsoleOptions,
-    copy: C,
+    outside: O,
 ) -> io::Result<Model>
 where
     B: Backend,
     B::Error: std::fmt::Display,
     S: Stream<Item = io::Result<Event>>,
-    C: FnMut(&str) -> io::Result<()>,
+    O: Outside,
 {
     let executor = Executor::new(&options);
     let next_tick = Instant::now() + TICK;
@@ -64,7 +65,7 @@ where
         screen,
         model,
         executor,
-        copy,
+        outside,
         is_dirty: true,
         last_frame: None,
         next_tick,
@@ -78,11 +79,11 @@ where
     outcome.map(|()| app.model)
 }
 
-impl<B, C> App<'_, B, C>
+impl<B, O> App<'_, B, O>
 where
     B: Backend,
     B::Error: std::fmt::Display,
-    C: FnMut(&str) -> io::Result<()>,
+    O: Outside,
 {
     async fn run<S: Stream<Item = io::Result<Event>>>(&mut self, input: S) -> io::Result<()> {
         let mut input = pin!(input.fuse());
@@ -153,7 +154,7 @@ where
             }
             for effect in effects {
                 if let Effect::Copy(text) = &effect
-                    && let Err(error) = (self.copy)(text)
+                    && let Err(error) = self.outside.copy(text)
                 {
                     tracing::warn!(%error, "the text was not copied");
                 }
@@ -207,13 +208,18 @@ where
         }
         self.is_dirty = false;
         self.last_frame = Some(Instant::now());
-        let model = &self.model;
-        let drawn =
-            self.screen.draw(|frame| view(model, frame)).map(|_| ()).map_err(|error| error.to_string());
-        if let Err(error) = drawn {
-            self.lost = Some(io::Error::other(error));
+        if let Err(error) = self.draw() {
+            self.lost = Some(error);
             self.take(Msg::EndAsked(true));
         }
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        self.outside.frame(Mark::Begin)?;
+        let model = &self.model;
+        let drawn = self.screen.draw(|frame| view(model, frame)).map(drop);
+        drawn.map_err(|error| io::Error::other(error.to_string()))?;
+        self.outside.frame(Mark::End)
     }
 }
 

@@ -5,9 +5,9 @@
 //! input, as tests use it.
 
 pub mod app;
-mod clipboard;
 mod executor;
 mod observers;
+pub mod outside;
 mod probe;
 mod terminal;
 
@@ -59,7 +59,7 @@ pub async fn run(options: ConsoleOptions) -> Result<Vec<String>, Report> {
     let size = screen.size().map_err(trouble)?;
     let model = Model::new(options.setup.clone(), (size.width, size.height), now());
     let input = crossterm::event::EventStream::new();
-    let ended = app::drive(&mut screen, model, input, options, clipboard::osc52).await;
+    let ended = app::drive(&mut screen, model, input, options, outside::Stdout).await;
     drop(guard);
     ended.map(|model| farewell(&model)).map_err(trouble)
 }

@@ -3,7 +3,9 @@
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
@@ -44,7 +46,7 @@ impl Drop for Guard {
 /// Gives the terminal back. Errors have nowhere to go: the terminal may be gone.
 fn restore() {
     let mut out = io::stdout();
-    let _ = execute!(out, Show, DisableBracketedPaste, LeaveAlternateScreen);
+    let _ = execute!(out, EndSynchronizedUpdate, Show, DisableBracketedPaste, LeaveAlternateScreen);
     let _ = disable_raw_mode();
     let _ = out.flush();
 }
