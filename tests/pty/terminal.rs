@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A text that is not there after this time does not come any more.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_mins(2);
 
 /// What the terminal shows, kept up to date by its reader.
 struct Shown {
@@ -60,11 +60,6 @@ impl Terminal {
     /// Presses keys.
     pub fn keys(&mut self, text: &str) {
         self.keys.write_all(text.as_bytes()).and_then(|()| self.keys.flush()).expect("the program listens");
-    }
-
-    /// The text of the screen.
-    pub fn text(&self) -> String {
-        self.shown.parser.lock().expect("the screen").screen().contents()
     }
 
     /// Whether the program has the alternate screen.
