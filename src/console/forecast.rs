@@ -48,7 +48,11 @@ impl Tally {
     /// Count and obstacles, as lines of a question.
     pub fn facts(&self) -> Vec<Fact> {
         if self.is_unknown {
-            return vec![Fact::toned(Tone::Attention, "count", "the pods are not known yet")];
+            return vec![Fact::toned(
+                Tone::Attention,
+                "count",
+                "the pods are not known: what will move or block cannot be told",
+            )];
         }
         let waits: usize = self.waits.values().map(|(pods, _)| pods).sum();
         let mut words = format!("evicts {}, leaves {}", count(self.moves + waits, "pod"), self.stays);

@@ -7,7 +7,7 @@ use super::msg::Orphan;
 use crate::domain::budget::BudgetRow;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::etcd::EtcdView;
-use crate::domain::feed::{Liveness, Source, Table};
+use crate::domain::feed::{Kept, Liveness, Source, Table};
 use crate::domain::guard::Request;
 use crate::domain::host::HostFacts;
 use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
@@ -15,6 +15,7 @@ use crate::domain::lock::LeaseRow;
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
+use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView};
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,8 @@ pub struct Known {
     pub lock: Option<LeaseRow>,
     /// The API server's version.
     pub version: Option<String>,
+    /// Tables that cannot be read, and why.
+    pub trouble: BTreeMap<Kept, Report>,
     /// How each source is.
     pub sources: BTreeMap<Source, Liveness>,
     /// Runs of earlier processes that did not end.

@@ -83,6 +83,24 @@ pub const DELAYED_AFTER: std::time::Duration = std::time::Duration::from_secs(15
 /// How old an answer may be before it is drawn as lost.
 pub const LOST_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// What the watches keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kept {
+    /// The nodes.
+    Nodes,
+    /// The pods.
+    Pods,
+    /// The budgets.
+    Budgets,
+    /// Signs of life of the kubelets.
+    Heartbeats,
+    /// The maintenance lock.
+    Lock,
+    /// Events of nodes and pods.
+    Events,
+}
+
 /// What the watches of the Kubernetes API saw.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +118,8 @@ pub enum Observation {
     Lock(Option<LeaseRow>),
     /// An Event of the cluster, or a word from the watches themselves.
     Event(LogLine),
+    /// One of the tables cannot be read although the API may answer (forbidden, for example); `None` = it can again.
+    Trouble(Kept, Option<Report>),
     /// How alive the API is.
     Liveness(Liveness),
     /// The server's version (`v1.34.2`).

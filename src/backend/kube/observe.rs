@@ -9,7 +9,7 @@ use super::watch::{self, Scope};
 use super::{Cluster, lease, probe};
 use crate::backend::clock;
 use crate::backend::error::Error;
-use crate::domain::feed::{Delta, Liveness, Observation};
+use crate::domain::feed::{Delta, Kept, Liveness, Observation};
 use crate::domain::ids::{Generation, NodeName};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::node::NodeRow;
@@ -88,15 +88,15 @@ async fn run(cluster: &Cluster, out: Out) {
             Some(answer) = answers.recv() => state.answered(cluster, answer).await,
             Some(word) = nodes.next() => state.nodes(word).await,
             Some(words) = pods.next() => state.pods(words).await,
-            Some(word) = budgets.next() => if let Some(delta) = state.sort("budgets", word).await {
+            Some(word) = budgets.next() => if let Some(delta) = state.sort("budgets", Kept::Budgets, word).await {
                 state.out.send(Observation::Budgets(delta)).await;
             },
             Some(word) = beats.next() => state.beats(word).await,
             Some(word) = lock.next() => state.lock(word).await,
-            Some(word) = of_nodes.next() => if let Some(delta) = state.sort("events of nodes", word).await {
+            Some(word) = of_nodes.next() => if let Some(delta) = state.sort("events of nodes", Kept::Events, word).await {
                 state.events(true, delta).await;
             },
-            Some(word) = of_pods.next() => if let Some(delta) = state.sort("events of pods", word).await {
+            Some(word) = of_pods.next() => if let Some(delta) = state.sort("events of pods", Kept::Events, word).await {
                 state.events(false, delta).await;
             },
             _ = beat.tick() => state.flush().await,
@@ -181,10 +181,16 @@ impl State {
     }
 
     /// A change, or `None` after a complaint; the first success after a complaint is told.
-    async fn sort<R>(&mut self, source: &'static str, word: Result<Delta<R>, Error>) -> Option<Delta<R>> {
+    async fn sort<R>(
+        &mut self,
+        source: &'static str,
+        kept: Kept,
+        word: Result<Delta<R>, Error>,
+    ) -> Option<Delta<R>> {
         match word {
             Ok(delta) => {
                 if self.complaints.remove(source).is_some() {
+                    self.out.send(Observation::Trouble(kept, None)).await;
                     self.tell(Level::Info, format!("{source} are followed again")).await;
                 }
                 Some(delta)
@@ -193,6 +199,7 @@ impl State {
                 let words = error.to_string();
                 if self.complaints.get(source) != Some(&words) {
                     self.complaints.insert(source, words.clone());
+                    self.out.send(Observation::Trouble(kept, Some(error.report()))).await;
                     self.tell(Level::Warn, words).await;
                 }
                 None
@@ -206,7 +213,7 @@ impl State {
     }
 
     async fn nodes(&mut self, word: Result<Delta<NodeRow>, Error>) {
-        let Some(delta) = self.sort("nodes", word).await else { return };
+        let Some(delta) = self.sort("nodes", Kept::Nodes, word).await else { return };
         let delta = match delta {
             Delta::Reset(rows) => {
                 let known: Vec<NodeName> = rows.iter().map(|row| row.name.clone()).collect();
@@ -240,7 +247,7 @@ impl State {
     async fn pods(&mut self, words: Vec<Result<Delta<crate::domain::pod::PodRow>, Error>>) {
         let mut batch = Vec::with_capacity(words.len());
         for word in words {
-            if let Some(delta) = self.sort("pods", word).await {
+            if let Some(delta) = self.sort("pods", Kept::Pods, word).await {
                 if matches!(delta, Delta::Reset(_)) {
                     batch.clear();
                 }
@@ -253,7 +260,7 @@ impl State {
     }
 
     async fn beats(&mut self, word: Result<Delta<Beat>, Error>) {
-        let Some(delta) = self.sort("node leases", word).await else { return };
+        let Some(delta) = self.sort("node leases", Kept::Heartbeats, word).await else { return };
         let is_reset = matches!(delta, Delta::Reset(_));
         let beats = match delta {
             Delta::Reset(beats) => beats,
@@ -277,7 +284,7 @@ impl State {
     }
 
     async fn lock(&mut self, word: Result<Delta<Lock>, Error>) {
-        let Some(delta) = self.sort("the maintenance lease", word).await else { return };
+        let Some(delta) = self.sort("the maintenance lease", Kept::Lock, word).await else { return };
         let lock = match delta {
             Delta::Reset(rows) => rows.into_iter().next().and_then(|lock| lock.0),
             Delta::Upsert(lock) => lock.0,

@@ -3,8 +3,9 @@
 use super::{Choice, Confirm, Fact, Prompt, Target, Toggle, Tone};
 use crate::console::forecast::{Tally, tally};
 use crate::console::model::Model;
-use crate::console::phase::node_phase;
+use crate::console::phase::{Pulse, node_phase, pulse};
 use crate::domain::config::DrainOptions;
+use crate::domain::feed::Source;
 use crate::domain::guard::{Request, World, demand};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
@@ -130,6 +131,7 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
     }
+    facts.extend(staleness(model).filter(|_| request.kind != Kind::Snapshot));
     if let Some(lock) = &model.known.lock
         && foreign_lock(model).is_none()
         && matches!(request.kind, Kind::Drain | Kind::Reboot)
@@ -139,6 +141,18 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
     }
     facts.push(Fact::toned(Tone::Dim, "command", command(request)));
     facts
+}
+
+/// A question that rests on old data says so.
+fn staleness(model: &Model) -> Option<Fact> {
+    let words = match pulse(model, Source::Api) {
+        Pulse::Live(_) => return None,
+        Pulse::Delayed(age) | Pulse::Lost(Some(age)) => {
+            format!("this is what was known {} ago: the API does not answer", brief(age))
+        }
+        Pulse::Absent | Pulse::Connecting | Pulse::Lost(None) => "the API has not answered yet".to_owned(),
+    };
+    Some(Fact::toned(Tone::Bad, "old data", words))
 }
 
 /// `cp-1: control-plane, Ready, etcd leader, 14 pods, booted 9d ago`.

@@ -24,6 +24,7 @@ pub(super) fn joined(model: &mut Model, generation: Generation, context: String)
     }
     model.known.generation = generation;
     model.known.is_joined = true;
+    model.known.trouble.clear();
     for source in [Source::Api, Source::Etcd, Source::Ssh] {
         model.known.sources.insert(source, Liveness::Connecting);
     }
@@ -48,6 +49,8 @@ pub(super) fn seen(model: &mut Model, seen: Observation) -> Vec<Effect> {
             model.known.has_budgets = true;
         }
         Observation::Lock(lock) => model.known.lock = lock,
+        Observation::Trouble(kept, Some(report)) => drop(model.known.trouble.insert(kept, report)),
+        Observation::Trouble(kept, None) => drop(model.known.trouble.remove(&kept)),
         Observation::Event(line) => model.log.push(line),
         Observation::Liveness(liveness) => return source(model, Source::Api, liveness),
         Observation::Version(version) => model.known.version = Some(version),

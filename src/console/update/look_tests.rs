@@ -7,10 +7,11 @@ use crate::console::keymap::{Code, Key};
 use crate::console::model::{LOG_LINES, Model, Pane, Theme};
 use crate::console::msg::{Effect, Msg};
 use crate::console::samples::{self, node};
-use crate::domain::feed::{Delta, Observation};
+use crate::domain::feed::{Delta, Kept, Liveness, Observation, Source};
 use crate::domain::ids::Generation;
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::plan::{Kind, StepKind};
+use crate::domain::report::{FailureKind, Report};
 
 #[test]
 fn messages_of_an_older_connection_are_dropped() {
@@ -159,4 +160,31 @@ fn messages_survive_serde() {
         Msg::Seen(Generation(3), Observation::Nodes(Delta::Reset(model.known.nodes.into_values().collect())));
     let text = serde_json::to_string(&msg).unwrap();
     assert_eq!(serde_json::from_str::<Msg>(&text).unwrap(), msg);
+}
+
+#[test]
+fn a_table_that_may_not_be_read_is_known_to_be_so() {
+    let mut model = samples::model();
+    let report = Report::new(FailureKind::Forbidden, "could not list pods: forbidden");
+    seen(&mut model, Observation::Trouble(Kept::Pods, Some(report.clone())));
+    assert_eq!(model.known.trouble.get(&Kept::Pods), Some(&report));
+    seen(&mut model, Observation::Trouble(Kept::Pods, None));
+    assert!(model.known.trouble.is_empty());
+}
+
+#[test]
+fn a_question_on_old_data_says_how_old() {
+    let mut model = samples::model();
+    let live = Liveness::Live(model.now);
+    update(&mut model, Msg::Source(Generation(1), Source::Api, live));
+    let is_old = |model: &Model| confirm(model).facts.iter().any(|fact| fact.label == "old data");
+    select(&mut model, "worker-1");
+    keys(&mut model, "U");
+    assert!(!is_old(&model));
+    press(&mut model, Key::of(Code::Esc));
+    let lost =
+        Liveness::Failing { last: Some(model.now), report: Report::new(FailureKind::Timeout, "no answer") };
+    update(&mut model, Msg::Source(Generation(1), Source::Api, lost));
+    keys(&mut model, "U");
+    assert!(is_old(&model));
 }

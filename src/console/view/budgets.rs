@@ -9,7 +9,7 @@ use super::words;
 use crate::console::model::{Model, Pane};
 use crate::console::rows::{budget_nodes, visible_budgets};
 use crate::domain::budget::BudgetRow;
-use crate::domain::feed::Source;
+use crate::domain::feed::{Kept, Source};
 use crate::domain::text::count;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -44,6 +44,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         len: rows.len(),
         selected: list.position(&keys),
         empty: if known.has_budgets { "no disruption budgets" } else { "budgets are not known yet" },
+        trouble: known.trouble.get(&Kept::Budgets),
         filter: &list.filter,
     };
     listing::draw(look, model, buf, area, listing, |at| TableRow {

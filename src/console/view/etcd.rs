@@ -63,6 +63,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         len: rows.len(),
         selected: list.position(&ids),
         empty: if access.is_empty() { "no members are known" } else { access },
+        trouble: None,
         filter: &list.filter,
     };
     listing::draw(look, model, buf, area, listing, |at| TableRow {

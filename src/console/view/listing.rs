@@ -9,6 +9,7 @@ use super::theme::Tone;
 use crate::console::list::{self, window};
 use crate::console::model::{Model, Pane};
 use crate::domain::feed::Source;
+use crate::domain::report::Report;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::Span;
@@ -28,6 +29,8 @@ pub struct Listing<'a> {
     pub selected: Option<usize>,
     /// Words when there is none although the source answers.
     pub empty: &'a str,
+    /// Why they cannot be read although the source answers.
+    pub trouble: Option<&'a Report>,
     /// The filter in force.
     pub filter: &'a str,
 }
@@ -64,7 +67,8 @@ pub fn draw<'r>(
     let focused = model.focus == pane && model.dialogs.is_empty();
     let body = pane::open(look, model, buf, area, listing.title);
     if listing.len == 0 {
-        let (tone, words) = match source::why_empty(model, listing.source) {
+        let trouble = || listing.trouble.map(|report| (Tone::Bad, report.line()));
+        let (tone, words) = match source::why_empty(model, listing.source).or_else(trouble) {
             Some(why) => why,
             None if !filter_of(model, pane).is_empty() => {
                 (Tone::Muted, "nothing passes the filter: Esc clears it".to_owned())

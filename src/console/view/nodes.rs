@@ -10,7 +10,7 @@ use super::words;
 use crate::console::model::{Model, Pane};
 use crate::console::phase::booted;
 use crate::console::rows::{pods_on, visible_nodes};
-use crate::domain::feed::Source;
+use crate::domain::feed::{Kept, Source};
 use crate::domain::node::NodeRow;
 use crate::domain::time::brief;
 use ratatui::buffer::Buffer;
@@ -47,6 +47,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         len: rows.len(),
         selected: list.position(&keys),
         empty: if model.known.has_nodes { "no nodes" } else { "nodes are not known yet" },
+        trouble: model.known.trouble.get(&Kept::Nodes),
         filter: &list.filter,
     };
     listing::draw(look, model, buf, area, listing, |at| {
