@@ -158,7 +158,7 @@ pub enum Command {
     /// Take, verify and store an etcd snapshot
     Snapshot {
         /// Directory for the file [default: [cluster.X.snapshot] dir]
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", value_parser = directory)]
         to: Option<PathBuf>,
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
@@ -330,3 +330,11 @@ fn speed(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;
+
+/// A directory of this machine. Object stores are not reached yet: a directory named `s3:` must not be taken for one.
+fn directory(text: &str) -> Result<PathBuf, String> {
+    if text.contains("://") {
+        return Err("only a directory of this machine is supported yet".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}

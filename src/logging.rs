@@ -44,10 +44,11 @@ pub fn begin(directory: &Path, level: &str) -> Result<Option<LogFile>, Report> {
     Ok(Some(LogFile { _guard: guard }))
 }
 
-/// A bare level speaks of us; what other crates say below warnings is noise until somebody asks for it by name.
+/// A bare level speaks of us; what other crates say below warnings is noise until somebody asks for it by name. The
+/// Kubernetes client tells of each failed connection without an address; we tell of them ourselves.
 fn filter(level: &str) -> Result<EnvFilter, Report> {
     let is_bare = !level.contains(['=', ',']);
-    let directives = if is_bare { format!("warn,pitstop={level}") } else { level.to_owned() };
+    let directives = if is_bare { format!("warn,kube_client=off,pitstop={level}") } else { level.to_owned() };
     EnvFilter::builder().parse(directives).map_err(|error| {
         Report::new(FailureKind::Local, format!("--log-level {level:?} is not understood: {error}"))
             .hint("error, warn, info, debug, trace, or a filter such as info,kube=debug")

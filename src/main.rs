@@ -11,7 +11,14 @@ fn main() -> ExitCode {
     if let Err(error) = color_eyre::install() {
         tracing::warn!("no reports of defects: {error}");
     }
-    let cli = Cli::parse();
+    // a usage error is an error: 2 means findings
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let shown = error.print();
+            return ExitCode::from(u8::from(error.use_stderr() || shown.is_err()));
+        }
+    };
     let exit = Session::begin(&cli).and_then(|session| app::dispatch(cli, &session));
     let exit = exit.unwrap_or_else(|report| {
         tracing::error!("{report}");

@@ -156,7 +156,10 @@ pub fn forecast<'a>(
                 Class::Evict if options.disable_eviction => Expectation::Moves,
                 Class::Evict => purse.ask(pod),
             };
-            let warnings = warnings(pod, &class, exists, &siblings, now);
+            let mut warnings = warnings(pod, &class, exists, &siblings, now);
+            if options.disable_eviction && class == Class::Evict {
+                warnings.extend(purse.bypassed(pod));
+            }
             Forecast { pod: pod.key.clone(), class, expectation, warnings }
         })
         .collect()
@@ -181,6 +184,15 @@ impl<'a> Purse<'a> {
             purse.budgets.entry(&budget.key.namespace).or_default().push(room);
         }
         purse
+    }
+
+    /// The budgets that a deletion does not ask.
+    fn bypassed(&self, pod: &PodRow) -> Vec<String> {
+        let rooms = self.budgets.get(pod.key.namespace.as_str()).into_iter().flatten();
+        rooms
+            .filter(|room| room.budget.covers(pod))
+            .map(|room| format!("bypasses budget {} ({})", room.budget.key, room.budget.demand))
+            .collect()
     }
 
     /// The server's answer to one eviction, and its price.

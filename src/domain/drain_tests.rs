@@ -172,6 +172,15 @@ fn warnings_name_what_is_lost() {
     assert!(twins.iter().all(|one| one.warnings.is_empty()));
 }
 
+#[test]
+fn a_deletion_names_the_budgets_that_it_bypasses() {
+    let row = budget("web", 0, 1, 1, 1);
+    let options = DrainOptions { disable_eviction: true, ..DrainOptions::default() };
+    let told = foretell(&[pod("a", "web"), pod("b", "db")], &[row], &options);
+    assert!(told[0].warnings.iter().any(|words| words.starts_with("bypasses budget")), "{told:?}");
+    assert!(!told[1].warnings.iter().any(|words| words.contains("budget")), "{told:?}");
+}
+
 /// The same rules, written as a simulation of the server's ledger: an independent table for the property below.
 fn server(pods: &[PodRow], budgets: &[BudgetRow]) -> Vec<bool> {
     let mut allowed: Vec<i32> = budgets.iter().map(|budget| budget.allowed).collect();

@@ -1,5 +1,5 @@
-//! Lists and watches, folded into rows: list once, follow from there, resume where the connection broke, list again
-//! when the server has forgotten that place (410).
+//! Lists and watches, folded into rows: list once, follow from there, resume where the server closed a watch in good
+//! order, list again when it has forgotten that place (410) or the connection broke.
 //!
 //! A watch that says nothing for longer than its server would stay silent (bookmarks come about once a minute) is taken
 //! for dead and resumed. Where watching is forbidden, listing every few seconds takes its place.
@@ -194,7 +194,12 @@ impl<W: Wire> Follower<W> {
                     self.poll().await;
                     return;
                 }
-                Err(error) => self.failed(error).await,
+                // the server that answers next may know another past (another API server behind, or restored data): a
+                // place in the old one proves nothing
+                Err(error) => {
+                    self.failed(error).await;
+                    return;
+                }
             }
         }
     }

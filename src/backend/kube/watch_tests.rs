@@ -105,6 +105,28 @@ async fn a_closed_watch_resumes_behind_the_bookmark() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_failure_the_list_is_read_anew() {
+    let watches = std::sync::Arc::new(AtomicUsize::new(0));
+    let (api, _) = cluster(move |seen: Seen| {
+        let watches = watches.clone();
+        async move {
+            match (is_watch(&seen), watches.load(Ordering::SeqCst)) {
+                (false, 0) => page(&["a"], "90", ""),
+                // the same server with restored data: its versions are behind what was seen
+                (false, _) => page(&["b"], "10", ""),
+                (true, 0) => {
+                    watches.fetch_add(1, Ordering::SeqCst);
+                    failure(500, "", "etcdserver: request timed out")
+                }
+                (true, _) => watching(&[], true),
+            }
+        }
+    });
+    let told = told(&mut follow(&api), 3).await;
+    assert_eq!((told[0].as_str(), told[2].as_str()), ("=a", "=b"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn expired_versions_lead_to_a_new_list() {
     for in_stream in [true, false] {
         let watches = std::sync::Arc::new(AtomicUsize::new(0));

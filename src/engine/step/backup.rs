@@ -6,6 +6,12 @@ use crate::domain::run::{Outcome, Progress};
 use crate::domain::text::bytes;
 use crate::engine::job::{Ending, Job};
 use futures::FutureExt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often the progress of a stream is told.
+const EVERY: Duration = Duration::from_millis(250);
 
 /// What is archived of a control-plane host, relative to `/`.
 const FILES: [&str; 1] = ["etc/kubernetes"];
@@ -28,6 +34,17 @@ pub(super) async fn backup(job: &Job) -> Ending {
     }
 }
 
+/// Whether the last showing of a progress is long enough ago.
+fn is_due(shown: &Mutex<Option<Instant>>) -> bool {
+    let now = Instant::now();
+    let mut last = shown.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = last.is_none_or(|at| now.duration_since(at) >= EVERY);
+    if is_due {
+        *last = Some(now);
+    }
+    is_due
+}
+
 async fn snapshot(job: &Job) -> Result<String, Report> {
     let etcd = job.backends().etcd.as_ref().ok_or_else(|| {
         Report::new(FailureKind::Local, "no snapshot can be taken: etcd is not configured")
@@ -42,7 +59,11 @@ async fn snapshot(job: &Job) -> Result<String, Report> {
     let dir = &job.backends().settings.snapshot_dir;
     let file = job
         .patiently("taking an etcd snapshot", || {
-            let progress = |done: u64, total: u64| {
+            let shown = Mutex::new(None::<Instant>);
+            let progress = move |done: u64, total: u64| {
+                if !is_due(&shown) && done < total {
+                    return;
+                }
                 job.progress(Progress {
                     text: format!("{} of {}", bytes(done), bytes(total)),
                     done: Some(done),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::resources::{ALL, NAMESPACES, PODS, Resource};
+use super::resources::{ALL, EVENTS, NAMESPACES, PODS, Resource};
 use super::{Key, Object, State, Status, clock, key, meta};
 
 /// What becomes of dependents.
@@ -269,11 +269,16 @@ impl State {
         let foreign = namespace["spec"]["finalizers"]
             .as_array()
             .is_some_and(|all| all.iter().any(|f| f.as_str() != Some("kubernetes")));
+        // what controllers still tell of the end is no content that keeps a namespace
+        let told = self.list(&EVENTS, Some(name));
         let empty = ALL
             .iter()
-            .filter(|r| r.namespaced)
+            .filter(|r| r.namespaced && r.plural != EVENTS.plural)
             .all(|r| self.objects.get(&(r.group, r.plural)).is_none_or(|t| !has_namespace(t, name)));
         if empty && !foreign {
+            for event in told {
+                self.take(&EVENTS, &key(name, meta::name(&event)));
+            }
             self.remove(&NAMESPACES, &place, now);
         }
     }
