@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::resources::{DEPLOYMENTS, NAMESPACES, NODES, PODS, REPLICA_SETS};
+use super::resources::{DEPLOYMENTS, EVENTS, NAMESPACES, NODES, PODS, REPLICA_SETS};
 use super::*;
 
 fn pod(name: &str) -> Value {
@@ -139,8 +139,11 @@ fn a_namespace_goes_when_it_is_empty() {
     let (left, gone) = store.delete_reporting(&NAMESPACES, "", "a", &Deletion::default()).unwrap();
     assert!(!gone);
     assert_eq!(left["status"]["phase"], "Terminating");
+    // told while the pod stops; it keeps nothing alive
+    store.create(&EVENTS, json!({ "metadata": { "name": "killing", "namespace": "a" } })).unwrap();
     store.remove(&PODS, "a", "x");
     assert!(store.get(&NAMESPACES, "", "a").is_none());
+    assert!(store.get(&EVENTS, "a", "killing").is_none());
 }
 
 #[tokio::test]
