@@ -6,6 +6,7 @@
 mod rows;
 
 use pitstop::backend::dial::{Dialer, Stream};
+use pitstop::backend::error::Error;
 use pitstop::backend::etcd::{Access, Etcd, EtcdOptions};
 use pitstop::backend::host::{Hosts, RebootAnswer, SshOptions};
 use pitstop::backend::store;
@@ -115,7 +116,7 @@ async fn a_reboot_is_followed_through_the_boot_id_and_the_member() {
 
     let before = site.hosts.facts(node).await.expect("facts");
     assert_eq!(before.boot_id, node.boot_id);
-    let answer = site.hosts.reboot(node, &permit).await.expect("requested");
+    let answer = site.hosts.reboot(node, &permit, async { Ok(()) }).await.expect("requested");
     assert_eq!(answer, RebootAnswer::Requested { status: Some(0) });
     let down = async {
         while site.hosts.boot_id(node).await.is_ok_and(|id| id == before.boot_id) {
@@ -148,7 +149,7 @@ async fn a_reboot_is_followed_through_the_boot_id_and_the_member() {
     tokio::time::timeout(Duration::from_mins(1), healthy).await.expect("the member is back");
     assert_eq!(etcd.hash_kv().await.expect("hashes").agrees(), Some(true));
     // the row is of the boot before: asking again is refused
-    let again = site.hosts.reboot(node, &permit).await.expect_err("stale row");
+    let again = site.hosts.reboot(node, &permit, async { Ok(()) }).await.expect_err("stale row");
     assert_eq!(again.kind, FailureKind::Identity);
     assert_eq!(site.cluster.machine("cp-1").expect("machine").reboots(), 1);
 }
@@ -156,8 +157,14 @@ async fn a_reboot_is_followed_through_the_boot_id_and_the_member() {
 #[tokio::test(start_paused = true)]
 async fn a_reboot_that_is_refused_or_cut_is_told_apart() {
     let site = Site::new();
-    let reboot = async |name| site.hosts.reboot(site.node(name), &rows::permit(Kind::Reboot, &[name])).await;
+    let reboot = async |name| {
+        site.hosts.reboot(site.node(name), &rows::permit(Kind::Reboot, &[name]), async { Ok(()) }).await
+    };
     let host = |name| site.cluster.host(name).expect("host");
+    let stop = async { Err(Error::new(FailureKind::Cancelled, "reboot", "cp-1", "stopped before it")) };
+    let cp1 = site.node("cp-1");
+    let stopped = site.hosts.reboot(cp1, &rows::permit(Kind::Reboot, &["cp-1"]), stop).await;
+    assert_eq!(stopped.expect_err("stopped").kind, FailureKind::Cancelled);
     host("cp-1").change_faults(|faults| faults.sudo = Sudo::Password);
     let error = reboot("cp-1").await.expect_err("a password is needed");
     assert_eq!((error.kind, error.code), (FailureKind::Refused, Some(1)));

@@ -340,7 +340,7 @@ async fn ask(reboot: &str, boot_id: &str) -> (Result<RebootAnswer, Error>, Vec<S
     let server = rebooting(reboot);
     let mut node = node();
     boot_id.clone_into(&mut node.boot_id);
-    let answer = server.hosts().reboot(&node, &rows::permit(Kind::Reboot, &["cp-1"])).await;
+    let answer = server.hosts().reboot(&node, &rows::permit(Kind::Reboot, &["cp-1"]), async { Ok(()) }).await;
     let config = std::fs::read_to_string(server.path("sshd_config")).expect("config");
     let script =
         config.lines().find_map(|line| line.strip_prefix("ForceCommand ")).expect("script").to_owned();
@@ -372,7 +372,8 @@ async fn a_reboot_is_asked_for_once_and_answered_honestly() {
     assert_eq!(asked, Vec::<String>::new(), "the wrong host was asked to reboot");
 
     let server = rebooting("exit 0");
-    let denied = server.hosts().reboot(&node(), &rows::permit(Kind::Reboot, &["cp-2"])).await;
+    let denied =
+        server.hosts().reboot(&node(), &rows::permit(Kind::Reboot, &["cp-2"]), async { Ok(()) }).await;
     assert_eq!(denied.expect_err("not covered").kind, FailureKind::Denied);
 }
 

@@ -122,6 +122,11 @@ pub enum RunChange {
         /// The reading.
         gate: Gate,
     },
+    /// From here on the step's irrevocable request may have arrived: told right before it is sent.
+    Asked {
+        /// Index in the plan.
+        step: usize,
+    },
     /// Something worth a line in the log.
     Noted {
         /// Index in the plan.
@@ -195,6 +200,9 @@ pub struct StepView {
     pub gates: Vec<Gate>,
     /// Part of the undo plan.
     pub is_undo: bool,
+    /// Its irrevocable request was sent, or may have been, in one of its attempts.
+    #[serde(default)]
+    pub asked: bool,
 }
 
 /// A run as its events add up.
@@ -248,6 +256,11 @@ impl RunView {
             RunChange::State { state, automatic } => {
                 self.state = *state;
                 self.automatic = *automatic;
+            }
+            RunChange::Asked { step } => {
+                if let Some(view) = self.steps.get_mut(*step) {
+                    view.asked = true;
+                }
             }
             RunChange::StepStarted { step, attempt } => {
                 if let Some(view) = self.steps.get_mut(*step) {
@@ -315,6 +328,14 @@ impl RunView {
 impl StepView {
     /// A step that was not started yet.
     pub fn new(step: Step, is_undo: bool) -> Self {
-        Self { step, state: StepState::Pending, attempts: 0, progress: None, gates: Vec::new(), is_undo }
+        Self {
+            step,
+            state: StepState::Pending,
+            attempts: 0,
+            progress: None,
+            gates: Vec::new(),
+            is_undo,
+            asked: false,
+        }
     }
 }

@@ -49,14 +49,19 @@ impl Trace<'_> {
         self.has_touched(StepKind::Cordon) && !self.steps(StepKind::Uncordon).any(has_ended_well)
     }
 
+    /// Asked to reboot, as far as can be known. A step that failed before it asked did nothing to the host.
+    fn is_asked(&self) -> bool {
+        self.steps(StepKind::Reboot).any(|view| view.asked || is_done(view))
+    }
+
     /// Asked to reboot, and not seen back with a new boot id and Ready.
     fn is_away(&self) -> bool {
-        self.has_touched(StepKind::Reboot) && !self.has_done(StepKind::Back)
+        self.is_asked() && !self.has_done(StepKind::Back)
     }
 
     /// Back, but the gates of the return have not passed.
     fn is_unverified(&self) -> bool {
-        self.has_touched(StepKind::Reboot) && !self.has_done(StepKind::Verify)
+        self.is_asked() && !self.has_done(StepKind::Verify)
     }
 
     fn pods_moved(&self) -> u64 {
@@ -201,7 +206,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{OpId, RunId};
     use crate::domain::report::{FailureKind, Report};
-    use crate::domain::run::Progress;
+    use crate::domain::run::{Progress, RunChange, RunEvent};
     use crate::domain::time::Stamp;
 
     fn step(kind: StepKind) -> Step {
@@ -292,6 +297,19 @@ mod tests {
         let plan = undo(&run(Kind::Reboot, steps));
         assert_eq!(kinds(&plan), [StepKind::Uncordon, StepKind::Unlock]);
         assert!(plan.stays[0].contains("have not passed"), "{:?}", plan.stays);
+    }
+
+    #[test]
+    fn a_reboot_counts_from_the_moment_it_was_asked_for() {
+        let failed =
+            ended(StepKind::Reboot, Outcome::Failed(Report::new(FailureKind::Unreachable, "no SSH")));
+        let mut view = run(Kind::Reboot, vec![done(StepKind::Lock), done(StepKind::Cordon), failed]);
+        assert_eq!(kinds(&undo(&view)), [StepKind::Uncordon, StepKind::Unlock]);
+        assert!(!left(&view, RunState::Failed).iter().any(|line| line.contains("reboot")));
+        let change = RunChange::Asked { step: 2 };
+        view.apply(&RunEvent { op: OpId(1), run: RunId::from("r"), at: Stamp(0), change });
+        assert_eq!(kinds(&undo(&view)), [StepKind::Unlock]);
+        assert!(left(&view, RunState::Failed).iter().any(|line| line.contains("was asked to reboot")));
     }
 
     #[test]

@@ -117,6 +117,11 @@ impl Job {
         self.shared.voice.tell(change).await;
     }
 
+    /// From here on the request of this step, which cannot be taken back, may have arrived.
+    pub async fn asks(&self) {
+        self.shared.voice.tell(RunChange::Asked { step: self.index }).await;
+    }
+
     /// A warning for the log.
     pub async fn warn(&self, text: impl Into<String>) {
         let change = RunChange::Noted { step: self.index, text: text.into(), warn: true };
@@ -151,7 +156,11 @@ impl Job {
         self.intent(change, true)
     }
 
-    fn may_change(&self, change: &str) -> Result<(), Report> {
+    /// Whether the engineer still wants it and the lock is still ours.
+    ///
+    /// # Errors
+    /// Cancelled, or the lock lost.
+    pub fn may_change(&self, change: &str) -> Result<(), Report> {
         if self.cancel.is_cancelled() {
             return Err(Report::new(FailureKind::Cancelled, format!("stopped before: {change}")));
         }

@@ -88,8 +88,18 @@ impl Hosts {
         target: &'a Target,
         argv: &'a [&'a str],
     ) -> BoxFuture<'a, Result<Output, Error>> {
+        self.run_after(target, argv, async { Ok(()) })
+    }
+
+    /// As [`Self::run_on`]; `go` is awaited when the channel is open, right before the command is sent.
+    pub(super) fn run_after<'a>(
+        &'a self,
+        target: &'a Target,
+        argv: &'a [&'a str],
+        go: impl Future<Output = Result<(), Error>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<Output, Error>> {
         Box::pin(async move {
-            let running = self.start(target, argv).await?;
+            let running = self.start_after(target, argv, go).await?;
             let Ok((output, refused)) = timeout(COMMAND, running.collect()).await else {
                 let message = format!("{} did not end within {} s", argv.join(" "), COMMAND.as_secs());
                 return Err(Error::new(FailureKind::Timeout, "run a command on", target.label(), message));
@@ -104,8 +114,18 @@ impl Hosts {
 
     /// Starts one command. A connection found dead is replaced once, before anything is sent over it.
     pub(super) async fn start(&self, target: &Target, argv: &[&str]) -> Result<Running, Error> {
+        self.start_after(target, argv, async { Ok(()) }).await
+    }
+
+    async fn start_after(
+        &self,
+        target: &Target,
+        argv: &[&str],
+        go: impl Future<Output = Result<(), Error>> + Send,
+    ) -> Result<Running, Error> {
         let line = quote::command(argv)?;
         let (session, channel) = self.channel(target).await?;
+        go.await?;
         let sent = channel.exec(true, line).await;
         drop(session);
         sent.map_err(|error| failed("run a command on", target, &error))?;

@@ -24,7 +24,15 @@ impl Hosts {
     /// Before that the host's boot id is read: when the node's kubelet reported another one, the address leads to
     /// another host, or the host has rebooted meanwhile, and nothing is asked. Never repeats the request: after an error
     /// of kind `Timeout` it is not known whether the host will reboot, and its boot id must be read first.
-    pub async fn reboot(&self, node: &NodeRow, permit: &Permit) -> Result<RebootAnswer, Error> {
+    ///
+    /// `go` is awaited immediately before the request is sent, when nothing else is left to do; its error is returned and
+    /// nothing is sent.
+    pub async fn reboot(
+        &self,
+        node: &NodeRow,
+        permit: &Permit,
+        go: impl Future<Output = Result<(), Error>> + Send,
+    ) -> Result<RebootAnswer, Error> {
         permit.check(&Change::Reboot(&node.name))?;
         let target = self.target(node)?;
         let boot_id = self.boot_id_of(&target).await?;
@@ -38,7 +46,7 @@ impl Hosts {
             .hint("the address leads to another host, or the host has rebooted meanwhile"));
         }
         let argv = self.as_root(&target, &REBOOT).await?;
-        let answer = self.run_on(&target, &argv).await;
+        let answer = self.run_after(&target, &argv, go).await;
         // whatever it said, this connection will not be used again
         if let Some(session) = self.session_kept(&target).await {
             self.forget(&target, &session).await;
@@ -53,10 +61,16 @@ impl Hosts {
     }
 }
 
-/// Exit status 0, or none because the connection was cut, is a yes; everything else a no with the host's own words.
+/// Exit status 0, or none because the connection was cut, is a yes; another status a no with the host's own words. Ended
+/// by a signal it is not known: the request may have been handed over before.
 fn judge(output: &Output, argv: &[&str], target: &Target) -> Result<RebootAnswer, Error> {
     match (output.status, &output.signal) {
         (Some(0), _) | (None, None) => Ok(RebootAnswer::Requested { status: output.status }),
+        (None, Some(signal)) => {
+            let message = format!("{} was ended by signal {signal}", argv.join(" "));
+            Err(Error::new(FailureKind::Timeout, "reboot", target.label(), message)
+                .hint("it is not known whether the host will reboot: read its boot id before asking again"))
+        }
         _ => {
             let mut error = Error::new(FailureKind::Refused, "reboot", target.label(), output.why())
                 .because(format!("the command was {}", argv.join(" ")));
@@ -93,6 +107,7 @@ mod tests {
         assert_eq!((refused.kind, refused.code), (FailureKind::Refused, Some(1)));
         assert!(refused.to_string().contains("sudo: a password is required"), "{refused}");
         assert!(refused.hint.is_some_and(|hint| hint.contains("NOPASSWD")));
-        assert!(judged(None, Some("TERM"), "").is_err());
+        let unknown = judged(None, Some("TERM"), "").expect_err("not known");
+        assert_eq!(unknown.kind, FailureKind::Timeout);
     }
 }

@@ -19,14 +19,16 @@ pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
 
 /// Asks for the reboot.
 ///
-/// The boot id is read immediately before, and every gate again when the last reading is not fresh. When a request was sent before and the boot id is another one now, the
-/// host has rebooted: it is never asked a second time.
+/// The boot id is read immediately before, and every gate again when the last reading is not fresh. When a request was
+/// sent before, whatever was answered, and the boot id is another one now, the host has rebooted: it is never asked a
+/// second time.
 pub(super) async fn reboot(job: &Job) -> Ending {
     let hosts = hosts(job)?;
     let memory = job.memory();
     let row = read_node(job).await?;
     let boot = job.patiently("reading the boot id", || hosts.boot_id(&row)).await?;
-    if let (Some(before), Some(_)) = (&memory.boot_before, memory.reboot_requested)
+    // set right before asking; even a host that said no may have rebooted, when systemctl gave up but the job was queued
+    if let Some(before) = &memory.boot_before
         && *before != boot
     {
         return Ok(Outcome::Done(format!(
@@ -45,14 +47,20 @@ pub(super) async fn reboot(job: &Job) -> Ending {
     }
     super::gates::still_open(job).await?;
     let (before, heartbeat, seen) = (boot.clone(), row.heartbeat, row.clone());
-    job.remember(|memory| {
-        memory.node = Some(seen);
-        memory.boot_before = Some(before);
-        memory.heartbeat_before = heartbeat;
-        memory.reboot_requested = Some(now());
-    })?;
     let change = format!("reboot {}", row.name);
-    let answer = job.change(&change, hosts.reboot(&row, job.permit())).await;
+    let go = async {
+        job.may_change(&change)?;
+        job.remember(|memory| {
+            memory.node = Some(seen);
+            memory.boot_before = Some(before);
+            memory.heartbeat_before = heartbeat;
+            memory.reboot_requested = Some(now());
+        })?;
+        job.asks().await;
+        Ok(job.announce(&change)?)
+    };
+    let answer = hosts.reboot(&row, job.permit(), go).await;
+    job.answered(&change, &answer);
     match answer {
         Ok(RebootAnswer::Requested { status: Some(_) }) => {
             Ok(Outcome::Done(format!("{} accepted the request in boot {boot}", row.name)))
@@ -60,7 +68,7 @@ pub(super) async fn reboot(job: &Job) -> Ending {
         Ok(RebootAnswer::Requested { status: None }) => {
             Ok(Outcome::Done(format!("{} cut the connection after the request, in boot {boot}", row.name)))
         }
-        Err(error) => Err(refused(job, error)?),
+        Err(error) => Err(refused(error)),
     }
 }
 
@@ -69,14 +77,13 @@ async fn read_node(job: &Job) -> Result<NodeRow, Report> {
     job.patiently("reading the node", || job.backends().cluster.node(node)).await
 }
 
-/// A clear no was no request: a later attempt may ask again. Anything else may have arrived.
-fn refused(job: &Job, error: Error) -> Result<Report, Report> {
-    let was_asked = error.kind.is_passing();
-    if !was_asked {
-        job.remember(|memory| memory.reboot_requested = None)?;
-        return Ok(error.into());
+/// Why it did not work. What passes by itself may have arrived.
+fn refused(error: Error) -> Report {
+    if error.kind.is_passing() {
+        return Report::from(error)
+            .hint("the request may have arrived: trying again reads the boot id first");
     }
-    Ok(Report::from(error).hint("the request may have arrived: trying again reads the boot id first"))
+    error.into()
 }
 
 /// Waits until the host stops answering, or answers with another boot id.
@@ -102,7 +109,19 @@ pub(super) async fn down(job: &Job) -> Ending {
                     brief(now().since(began))
                 )));
             }
-            Err(error) => return Err(error.into()),
+            // another host key is another host
+            Err(error) if error.kind == FailureKind::Identity => return Err(error.into()),
+            // a host that goes down refuses logins for a while (pam_nologin)
+            Err(error) => {
+                let passed = clock(now().since(began));
+                let text = match error.kind {
+                    FailureKind::Unauthorized | FailureKind::Forbidden => {
+                        format!("{} refuses logins: going down, {passed}", row.name)
+                    }
+                    _ => format!("{}: {error}, {passed}", row.name),
+                };
+                job.progress(Progress { text, ..Progress::default() });
+            }
         }
         tokio::time::sleep(job.backends().settings.timing.poll).await;
     }

@@ -58,6 +58,10 @@ pub struct HostFaults {
     pub reboot_inhibited: bool,
     /// The connection breaks before the reboot command's status arrives.
     pub reboot_cuts: bool,
+    /// `systemctl reboot` gives up waiting and says no, but the job is queued: the host reboots.
+    pub reboot_denied_in_vain: bool,
+    /// Logins are refused, not connections, while the host goes down (`pam_nologin`).
+    pub no_logins_while_stopping: bool,
     /// `sshd` forwards no connections.
     pub forwarding_prohibited: bool,
     /// A kernel is loaded: a reboot would be a kexec.

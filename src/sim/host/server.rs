@@ -37,7 +37,9 @@ pub fn config(key: PrivateKey) -> Config {
 impl Host {
     /// Whether it lets connections in.
     pub fn is_open(&self) -> bool {
-        self.machine().power().borrow().is_serving()
+        let power = self.machine().power();
+        let power = power.borrow();
+        power.is_serving() || (power.on && self.faults().no_logins_while_stopping)
     }
 
     /// Serves `stream` in a task of its own; refused while the machine is off or shutting down.
@@ -97,6 +99,9 @@ struct Login {
 
 impl Login {
     fn judge(&self, user: &str, key: &russh::keys::PublicKey) -> Auth {
+        if self.host.machine().power().borrow().stopping {
+            return Auth::reject();
+        }
         if user == SSH_USER && key.key_data() == self.host.inner.operator.key_data() {
             Auth::Accept
         } else {

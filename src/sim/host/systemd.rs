@@ -47,6 +47,9 @@ pub fn reboot(host: &Host, caller: &Caller) -> Output {
         );
     }
     host.machine().reboot();
+    if faults.reboot_denied_in_vain {
+        return Output::failure(1, "Failed to start reboot.target: Connection timed out");
+    }
     Output { cut: faults.reboot_cuts, ..Output::default() }
 }
 
