@@ -5,6 +5,7 @@ use pitstop::domain::node::{CordonNote, NodeRow};
 use pitstop::domain::plan::Kind;
 use pitstop::domain::report::FailureKind;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 fn mark() -> CordonNote {
     CordonNote {
@@ -30,13 +31,13 @@ fn a_cordon_is_noted_and_its_undoing_leaves_no_trace() {
         let before = row(&bench).await;
         assert!(!before.cordoned);
         let permit = bench.permit(Kind::Reboot);
-        let after = bench.cluster.cordon(&before, &mark(), &permit).await.unwrap();
+        let after = bench.cluster.cordon(&before, &mark(), &permit, &CancellationToken::new()).await.unwrap();
         let note = after.cordon.clone().unwrap();
         assert_eq!((note.run, note.prior_cordoned), (Some("contract-run".into()), Some(false)));
         let there = raw(&bench).await;
         assert_eq!(there["spec"]["unschedulable"], true);
         assert_eq!(there["metadata"]["annotations"]["pitstop.dev/holder"], "contract@test");
-        let back = bench.cluster.uncordon(&after, &permit).await.unwrap();
+        let back = bench.cluster.uncordon(&after, &permit, &CancellationToken::new()).await.unwrap();
         assert!(!back.cordoned && back.cordon.is_none());
         let there = raw(&bench).await;
         assert!(there["spec"].get("unschedulable").is_none());
@@ -69,7 +70,11 @@ fn a_cordon_that_was_not_seen_is_respected() {
         let before = row(&bench).await;
         let path = format!("/api/v1/nodes/{}?fieldManager=kubectl-cordon", bench.node);
         bench.merge(&path, &json!({"spec": {"unschedulable": true}})).await.expect(200);
-        let error = bench.cluster.cordon(&before, &mark(), &bench.permit(Kind::Cordon)).await.unwrap_err();
+        let error = bench
+            .cluster
+            .cordon(&before, &mark(), &bench.permit(Kind::Cordon), &CancellationToken::new())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, FailureKind::Conflict, "{error}");
         assert!(error.to_string().contains("kubectl-cordon"), "{error}");
     });
@@ -81,7 +86,11 @@ fn a_node_of_the_same_name_is_another_node() {
         let before = row(&bench).await;
         bench.delete(&format!("/api/v1/nodes/{}", bench.node), &json!({})).await.expect(200);
         bench.node_object(&bench.node).await;
-        let error = bench.cluster.cordon(&before, &mark(), &bench.permit(Kind::Cordon)).await.unwrap_err();
+        let error = bench
+            .cluster
+            .cordon(&before, &mark(), &bench.permit(Kind::Cordon), &CancellationToken::new())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, FailureKind::Conflict, "{error}");
         assert!(raw(&bench).await["spec"].get("unschedulable").is_none());
     });
@@ -93,7 +102,11 @@ fn a_cordon_over_a_cordon_remembers_that_it_was_one() {
         let path = format!("/api/v1/nodes/{}?fieldManager=kubectl-cordon", bench.node);
         bench.merge(&path, &json!({"spec": {"unschedulable": true}})).await.expect(200);
         let before = row(&bench).await;
-        let after = bench.cluster.cordon(&before, &mark(), &bench.permit(Kind::Cordon)).await.unwrap();
+        let after = bench
+            .cluster
+            .cordon(&before, &mark(), &bench.permit(Kind::Cordon), &CancellationToken::new())
+            .await
+            .unwrap();
         let note = after.cordon.unwrap();
         assert_eq!((note.holder.as_str(), note.prior_cordoned), ("contract@test", Some(true)));
     });

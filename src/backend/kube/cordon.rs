@@ -9,6 +9,7 @@ use crate::domain::guard::{Change, Permit};
 use crate::domain::node::{CordonNote, NodeRow, annotation};
 use crate::domain::report::FailureKind;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 /// How often a patch is tried when something else about the node changed between reading and patching it.
 const ATTEMPTS: u32 = 4;
@@ -19,8 +20,14 @@ impl Cluster {
     ///
     /// # Errors
     /// [`FailureKind::Conflict`] when the node is another one by now, or when somebody else cordoned or uncordoned it
-    /// meanwhile.
-    pub async fn cordon(&self, node: &NodeRow, mark: &CordonNote, permit: &Permit) -> Result<NodeRow, Error> {
+    /// meanwhile. [`FailureKind::Cancelled`] when `stop` came before the patch was sent.
+    pub async fn cordon(
+        &self,
+        node: &NodeRow,
+        mark: &CordonNote,
+        permit: &Permit,
+        stop: &CancellationToken,
+    ) -> Result<NodeRow, Error> {
         permit.check(&Change::Cordon(&node.name))?;
         let since = mark.since.unwrap_or_else(clock::now);
         let prior = if mark.prior_cordoned.unwrap_or(node.cordoned) { "cordoned" } else { "schedulable" };
@@ -31,14 +38,20 @@ impl Cluster {
             annotation::REASON: mark.reason,
             annotation::PRIOR: prior,
         });
-        self.patch("cordon", node, true, &notes).await
+        self.patch("cordon", node, (true, &notes), stop).await
     }
 
     /// Makes a node schedulable and removes our notes from it. The cordon must still be the one in the row.
     ///
     /// # Errors
     /// [`FailureKind::Conflict`] when the node is another one by now, or when somebody else has cordoned it meanwhile.
-    pub async fn uncordon(&self, node: &NodeRow, permit: &Permit) -> Result<NodeRow, Error> {
+    /// [`FailureKind::Cancelled`] when `stop` came before the patch was sent.
+    pub async fn uncordon(
+        &self,
+        node: &NodeRow,
+        permit: &Permit,
+        stop: &CancellationToken,
+    ) -> Result<NodeRow, Error> {
         permit.check(&Change::Uncordon(&node.name))?;
         let notes = json!({
             annotation::RUN: null,
@@ -47,7 +60,7 @@ impl Cluster {
             annotation::REASON: null,
             annotation::PRIOR: null,
         });
-        self.patch("uncordon", node, false, &notes).await
+        self.patch("uncordon", node, (false, &notes), stop).await
     }
 
     /// Reads the node, compares it with the row, patches exactly what was read, checks the answer. Only a patch that
@@ -56,8 +69,8 @@ impl Cluster {
         &self,
         op: &'static str,
         node: &NodeRow,
-        cordon: bool,
-        notes: &Value,
+        (cordon, notes): (bool, &Value),
+        stop: &CancellationToken,
     ) -> Result<NodeRow, Error> {
         let to = path(&["api", "v1", "nodes", node.name.as_str()]);
         let mut last = None;
@@ -75,6 +88,9 @@ impl Cluster {
                 "spec": {"unschedulable": if cordon { Value::Bool(true) } else { Value::Null }},
             });
             let ask = Ask::merge(op, node.name.as_str(), to.clone(), &body).query("fieldManager", MANAGER);
+            if stop.is_cancelled() {
+                return Err(Error::new(FailureKind::Cancelled, op, node.name.as_str(), "stopped before it"));
+            }
             match self.inner.ask(&ask).await {
                 Ok(answer) => {
                     let after = decode::<NodeWire>(&ask, &answer.body)?.row();

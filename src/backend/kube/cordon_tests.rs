@@ -50,7 +50,10 @@ fn mark() -> CordonNote {
 #[tokio::test]
 async fn one_patch_cordons_and_notes_who() {
     let (api, journal) = server(node(), 0);
-    let after = api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w")).await.unwrap();
+    let after = api
+        .cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w"), &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(after.cordoned);
     assert_eq!(after.cordon, Some(mark()));
     let patches: Vec<Seen> = journal.all().into_iter().filter(|seen| seen.method == "PATCH").collect();
@@ -72,19 +75,31 @@ async fn one_patch_cordons_and_notes_who() {
 async fn uncordon_leaves_no_trace() {
     let (api, _) = server(node(), 0);
     let permit = permit(Kind::Reboot, "w");
-    let cordoned = api.cordon(&row(node()), &mark(), &permit).await.unwrap();
-    let after = api.uncordon(&cordoned, &permit).await.unwrap();
+    let cordoned = api.cordon(&row(node()), &mark(), &permit, &CancellationToken::new()).await.unwrap();
+    let after = api.uncordon(&cordoned, &permit, &CancellationToken::new()).await.unwrap();
     assert!(!after.cordoned && after.cordon.is_none());
-    assert_eq!(api.uncordon(&after, &permit).await.unwrap(), after, "nothing left to do");
+    assert_eq!(
+        api.uncordon(&after, &permit, &CancellationToken::new()).await.unwrap(),
+        after,
+        "nothing left to do"
+    );
 }
 
 #[tokio::test]
 async fn a_change_of_something_else_is_read_and_tried_again() {
     let (api, journal) = server(node(), 2);
-    assert!(api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w")).await.unwrap().cordoned);
+    assert!(
+        api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w"), &CancellationToken::new())
+            .await
+            .unwrap()
+            .cordoned
+    );
     assert_eq!(journal.count("PATCH", "/nodes/w"), 3);
     let (api, journal) = server(node(), 99);
-    let error = api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w")).await.unwrap_err();
+    let error = api
+        .cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w"), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, journal.count("PATCH", "/nodes/w")), (FailureKind::Conflict, 4));
 }
 
@@ -98,7 +113,10 @@ async fn what_was_not_seen_is_not_touched() {
         json!([{"manager": "kubectl-cordon", "fieldsV1": {"f:spec": {"f:unschedulable": {}}}}]);
     for (there, words) in [(other, "another node"), (taken, "kubectl-cordon cordoned it meanwhile")] {
         let (api, journal) = server(there, 0);
-        let error = api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w")).await.unwrap_err();
+        let error = api
+            .cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w"), &CancellationToken::new())
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, FailureKind::Conflict);
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(journal.count("PATCH", ""), 0);
@@ -114,7 +132,10 @@ async fn a_cordon_of_another_run_is_not_undone() {
         node
     };
     let (api, journal) = server(notes("theirs"), 0);
-    let error = api.uncordon(&row(notes("ours")), &permit(Kind::Uncordon, "w")).await.unwrap_err();
+    let error = api
+        .uncordon(&row(notes("ours")), &permit(Kind::Uncordon, "w"), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, FailureKind::Conflict);
     assert_eq!(journal.count("PATCH", ""), 0);
 }
@@ -122,6 +143,9 @@ async fn a_cordon_of_another_run_is_not_undone() {
 #[tokio::test]
 async fn an_answer_that_shows_no_change_is_an_error() {
     let (api, _) = cluster(|_| async { answer(200, &node()) });
-    let error = api.cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w")).await.unwrap_err();
+    let error = api
+        .cordon(&row(node()), &mark(), &permit(Kind::Cordon, "w"), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, FailureKind::Unexpected);
 }

@@ -8,9 +8,11 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
 use crate::engine::job::{Ending, Job};
 
-/// Whether the node's cordon is of this run, by the note on the node itself.
+/// Whether the node's cordon is of this run, by the note on the node itself: the node was schedulable before.
 fn is_ours(job: &Job, row: &NodeRow) -> bool {
-    row.cordon.as_ref().and_then(|note| note.run.as_ref()) == Some(&job.shared.run)
+    row.cordon
+        .as_ref()
+        .is_some_and(|note| note.run.as_ref() == Some(&job.shared.run) && note.prior_cordoned != Some(true))
 }
 
 fn by_whom(row: &NodeRow) -> String {
@@ -35,6 +37,12 @@ pub(super) async fn cordon(job: &Job) -> Ending {
         )));
     }
     let row = job.patiently("cordoning", || attempt(job, &row)).await.map_err(explain)?;
+    if row.cordoned && !is_ours(job, &row) {
+        return Ok(Outcome::Skipped(format!(
+            "{node} was cordoned meanwhile, {}; it stays so at the end",
+            by_whom(&row)
+        )));
+    }
     if !row.cordoned {
         return Err(Report::new(
             FailureKind::Unexpected,
@@ -45,11 +53,15 @@ pub(super) async fn cordon(job: &Job) -> Ending {
     Ok(Outcome::Done(format!("{node} is unschedulable; it was schedulable before")))
 }
 
+/// The node as it is after it, or as somebody else cordoned it meanwhile: theirs is not noted as ours.
 async fn attempt(job: &Job, first: &NodeRow) -> Result<NodeRow, Error> {
     let cluster = &job.backends().cluster;
     // read anew each time: the attempt before may have arrived although its answer did not
     let row = cluster.node(&first.name).await?;
-    if row.cordoned && is_ours(job, &row) {
+    if row.uid != first.uid {
+        return Err(another(&row).into());
+    }
+    if row.cordoned {
         return Ok(row);
     }
     let note = CordonNote {
@@ -57,19 +69,20 @@ async fn attempt(job: &Job, first: &NodeRow) -> Result<NodeRow, Error> {
         holder: job.backends().settings.holder.clone(),
         since: Some(now()),
         reason: Some(job.shared.plan.kind.to_string()),
-        prior_cordoned: Some(row.cordoned),
+        prior_cordoned: Some(false),
     };
-    job.change(&format!("cordon {}", row.name), cluster.cordon(&row, &note, job.permit())).await
+    job.change(&format!("cordon {}", row.name), cluster.cordon(&row, &note, job.permit(), &job.cancel)).await
 }
 
 fn same_node(job: &Job, row: &NodeRow) -> Result<(), Report> {
     match job.memory().node_uid {
-        Some(uid) if uid != row.uid => Err(Report::new(
-            FailureKind::Identity,
-            format!("{} is another node under the same name by now", row.name),
-        )),
+        Some(uid) if uid != row.uid => Err(another(row)),
         _ => Ok(()),
     }
+}
+
+fn another(row: &NodeRow) -> Report {
+    Report::new(FailureKind::Identity, format!("{} is another node under the same name by now", row.name))
 }
 
 fn explain(report: Report) -> Report {
@@ -77,6 +90,11 @@ fn explain(report: Report) -> Report {
         return report.hint("the role needs patch on nodes");
     }
     report
+}
+
+fn stays(row: &NodeRow) -> Outcome {
+    let whose = by_whom(row);
+    Outcome::Skipped(format!("{} stays cordoned: it is cordoned {whose}, not by this run", row.name))
 }
 
 /// Uncordons the node: as an action of its own whoever cordoned it, in a run only what the run cordoned.
@@ -90,23 +108,27 @@ pub(super) async fn uncordon(job: &Job) -> Ending {
     if !is_own_action {
         same_node(job, &row)?;
         if !is_ours(job, &row) {
-            return Ok(Outcome::Skipped(format!(
-                "{node} stays cordoned: it is cordoned {}, not by this run",
-                by_whom(&row)
-            )));
+            return Ok(stays(&row));
         }
     }
+    let uid = row.uid.clone();
     let before = by_whom(&row);
     let cluster = &job.backends().cluster;
     let change = format!("uncordon {node}");
     let attempt = || async {
         let row = cluster.node(node).await?;
-        if !row.cordoned {
+        if row.uid != uid {
+            return Err(another(&row).into());
+        }
+        if !row.cordoned || !(is_own_action || is_ours(job, &row)) {
             return Ok(row);
         }
-        job.change(&change, cluster.uncordon(&row, job.permit())).await
+        job.change(&change, cluster.uncordon(&row, job.permit(), &job.cancel)).await
     };
     let row = job.patiently("uncordoning", attempt).await.map_err(explain)?;
+    if row.cordoned && !is_own_action && !is_ours(job, &row) {
+        return Ok(stays(&row));
+    }
     if row.cordoned {
         return Err(Report::new(
             FailureKind::Unexpected,
