@@ -16,7 +16,8 @@ use pitstop::domain::ids::{NodeName, OpId};
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use pitstop::engine::{Backends, Facts, Run, journal, plan, start};
-use pitstop::sim::store::resources::LEASES;
+use pitstop::sim::api::faults::{Effect, Matching, Rule};
+use pitstop::sim::store::resources::{LEASES, NODES};
 use serde_json::json;
 use stage::Stage;
 use std::time::Duration;
@@ -253,4 +254,128 @@ async fn a_step_that_breaks_down_is_a_failed_step() {
     assert!(report.line().contains("broke down: a defect"), "{report}");
     driven.tell(RunCommand::Abort).await;
     assert_eq!(driven.end().await, RunState::Aborted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_said_no_and_rebooted_is_not_asked_again() {
+    let stage = Stage::new("default");
+    stage.sim.host("worker-1").expect("a host").change_faults(|faults| faults.reboot_denied_in_vain = true);
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_state(RunState::Failed).await;
+    assert_eq!(driven.current(), StepKind::Reboot);
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    driven.tell(RunCommand::Retry).await;
+    driven.until_state(RunState::Waiting).await;
+    let Outcome::Done(words) = driven.outcome(StepKind::Reboot) else { panic!("{:?}", driven.view()) };
+    assert!(words.contains("has rebooted already"), "{words}");
+    driven.tell(RunCommand::Automatic).await;
+    assert_eq!(driven.end().await, RunState::Done);
+    assert_eq!(stage.sim.machine("worker-1").expect("a machine").reboots(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_refuses_logins_is_going_down() {
+    let stage = Stage::new("default");
+    let host = stage.sim.host("worker-1").expect("a host");
+    host.change_faults(|faults| faults.no_logins_while_stopping = true);
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    let refused = |change: &RunChange| matches!(change, RunChange::Progressed { progress, .. } if progress.text.contains("refuses logins"));
+    driven.until(refused).await;
+    assert_eq!(driven.end().await, RunState::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cordon_that_is_stopped_while_it_reads_sends_no_patch() {
+    for aborts in [false, true] {
+        let stage = Stage::new("default");
+        let reads =
+            Matching { verbs: vec!["get".into()], resource: Some("nodes".into()), ..Matching::default() };
+        let slow = Rule::always(reads, Effect::DelayMs(400));
+        let mut driven = Driven::start(&stage, Kind::Cordon, "worker-1", true).await;
+        stage.sim.faults().add(slow);
+        driven.until_step(StepKind::Cordon).await;
+        // twice the step reads, then the change itself reads once more
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        if aborts {
+            driven.tell(RunCommand::Abort).await;
+        } else {
+            driven.run.cancel.cancel();
+        }
+        driven.end().await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let patches = stage.sim.store().history();
+        let patches: Vec<_> = patches.iter().filter(|line| line.path.ends_with("/nodes/worker-1")).collect();
+        assert!(patches.is_empty(), "{patches:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cordon_that_somebody_else_made_meanwhile_stays_theirs() {
+    let stage = Stage::new("default");
+    let patches =
+        Matching { verbs: vec!["patch".into()], resource: Some("nodes".into()), ..Matching::default() };
+    let busy = Rule { times: Some(1), ..Rule::always(patches, Effect::Throttle(5)) };
+    stage.sim.faults().add(busy);
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Cordon).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let cordon = |node: &mut serde_json::Value| node["spec"]["unschedulable"] = json!(true);
+    stage.sim.store().modify(&NODES, "", "worker-1", cordon).expect("the node");
+    assert_eq!(driven.end().await, RunState::Done);
+    let Outcome::Skipped(words) = driven.outcome(StepKind::Cordon) else { panic!("{:?}", driven.view()) };
+    assert!(words.contains("cordoned meanwhile"), "{words}");
+    let node = stage.backends.cluster.node(&"worker-1".into()).await.expect("the node");
+    assert!(node.cordoned && node.cordon.is_none_or(|note| note.run.is_none()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reboot_that_failed_before_it_asked_leaves_nothing_behind() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Reboot).await;
+    stage.sim.host("worker-1").expect("a host").change_faults(|faults| faults.hang = true);
+    let machine = stage.sim.machine("worker-1").expect("a machine");
+    let boot = machine.boot_id();
+    driven.run.cancel.cancel();
+    assert_eq!(driven.end().await, RunState::Interrupted);
+    assert_eq!((machine.boot_id(), machine.reboots()), (boot, 0));
+    assert!(
+        driven.view().left.iter().all(|line| !line.contains("asked to reboot")),
+        "{:?}",
+        driven.view().left
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_abort_does_not_stop_what_is_put_back() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Drain).await;
+    let reads = Matching { verbs: vec!["get".into()], resource: Some("nodes".into()), ..Matching::default() };
+    stage.sim.faults().add(Rule::always(reads, Effect::DelayMs(400)));
+    for _ in 0..3 {
+        driven.tell(RunCommand::Abort).await;
+    }
+    driven.until(|change| matches!(change, RunChange::Undoing { .. })).await;
+    driven.until_step(StepKind::Uncordon).await;
+    driven.tell(RunCommand::Abort).await;
+    assert_eq!(driven.end().await, RunState::Aborted);
+    let node = stage.backends.cluster.node(&"worker-1".into()).await.expect("the node");
+    assert!(!node.cordoned, "{:?}", driven.view().left);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_waits_says_so_again_after_each_answer() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", false).await;
+    driven.until_state(RunState::Waiting).await;
+    driven.tell(RunCommand::Skip).await;
+    driven.until_state(RunState::Waiting).await;
+    let mut is_left_out = false;
+    while !is_left_out {
+        let index = driven.view().current().expect("a step");
+        is_left_out = driven.view().steps[index].step.may_skip;
+        driven.tell(if is_left_out { RunCommand::Skip } else { RunCommand::Confirm(index) }).await;
+        driven.until_state(RunState::Waiting).await;
+    }
 }

@@ -101,7 +101,8 @@ impl Beginning {
         let plan = self.plan.clone();
         let shared = Arc::new(Shared::new(self.backends, self.permit, self.id, self.plan, voice));
         shared.voice.tell(RunChange::Planned { plan }).await;
-        let driver = Driver { shared, orders, is_automatic, is_paused: false, cancel, state: None };
+        let driver =
+            Driver { shared, orders, is_automatic, is_paused: false, is_undoing: false, cancel, state: None };
         driver.run(trouble).await;
     }
 }
@@ -132,6 +133,8 @@ struct Driver {
     orders: mpsc::Receiver<RunCommand>,
     is_automatic: bool,
     is_paused: bool,
+    /// An abort is carried out: another one adds nothing.
+    is_undoing: bool,
     cancel: CancellationToken,
     state: Option<(RunState, bool)>,
 }
@@ -214,6 +217,8 @@ impl Driver {
     }
 
     async fn pass_over(&mut self, step: usize, why: String) {
+        // the next step waits anew: whoever listens has to hear of it although the state is the same
+        self.state = None;
         let outcome = Outcome::Skipped(why);
         self.shared.voice.tell(RunChange::StepEnded { step, outcome, took_ms: 0 }).await;
     }
@@ -285,9 +290,13 @@ impl Driver {
         }
     }
 
-    async fn refuse(&self, index: usize) {
+    /// Says no, and in which state the run still is: whoever asks the engineer then asks again.
+    async fn refuse(&mut self, index: usize) {
         let text = format!("{} cannot be left out", self.shared.plan.steps[index].kind.name());
         self.shared.voice.tell(RunChange::Noted { step: index, text, warn: true }).await;
+        if let Some((state, _)) = self.state.take() {
+            self.enter(state).await;
+        }
     }
 
     fn pause(&mut self) {
@@ -346,12 +355,12 @@ impl Driver {
                 }
                 order = self.orders.recv(), if is_listening => match order {
                     None => is_listening = false,
-                    Some(RunCommand::Abort) => {
+                    Some(RunCommand::Abort) if !self.is_undoing => {
                         return (wind_down(job, &mut work).await, Some(Attempt::Aborted));
                     }
                     Some(RunCommand::Pause) => { self.pause(); self.enter(RunState::Running).await; }
                     Some(RunCommand::Automatic) => { self.go_on(); self.enter(RunState::Running).await; }
-                    Some(RunCommand::Confirm(_) | RunCommand::Retry | RunCommand::Skip) => {}
+                    Some(_) => {}
                 },
                 ended = &mut work => return (settled(job, ended), None),
                 () = &mut deadline => {
@@ -374,6 +383,9 @@ impl Driver {
     /// Carries out what an abort puts back. Trouble with one part does not keep the others from being put back.
     async fn put_back(&mut self) -> RunState {
         let Some(view) = self.shared.voice.view() else { return RunState::Aborted };
+        self.is_undoing = true;
+        // what was ordered for the steps of the plan does not concern those of the undo
+        while self.orders.try_recv().is_ok() {}
         let plan = undo(&view);
         let first = view.steps.len();
         let count = plan.steps.len();
