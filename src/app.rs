@@ -14,11 +14,24 @@ use crate::opening::open;
 use crate::{config, rehearsal};
 use clap::CommandFactory;
 use std::path::Path;
+use std::time::Duration;
 
 /// What lives as long as the process: the log file and the runtime.
 pub struct Session {
     _log: Option<LogFile>,
-    runtime: tokio::runtime::Runtime,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+/// What is still under way when the work is done gets this long. A read of a terminal that nobody types at would keep the
+/// process for ever.
+const PARTING: Duration = Duration::from_millis(200);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(PARTING);
+        }
+    }
 }
 
 impl Session {
@@ -31,7 +44,14 @@ impl Session {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
             Report::new(FailureKind::Local, format!("no runtime can be started: {error}"))
         })?;
-        Ok(Self { _log: log, runtime })
+        Ok(Self { _log: log, runtime: Some(runtime) })
+    }
+
+    fn wait(&self, work: impl Future<Output = Result<Exit, Report>>) -> Result<Exit, Report> {
+        match &self.runtime {
+            Some(runtime) => runtime.block_on(work),
+            None => Err(Report::new(FailureKind::Unexpected, "the runtime has ended")),
+        }
     }
 }
 
@@ -57,8 +77,8 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<Exit, Report> {
             crate::headless::line(config::SAMPLE.trim_end()).map(|()| Exit::Done)
         }
         Some(Command::Runs { command }) => past(&command),
-        Some(command) => session.runtime.block_on(act(&global, command)),
-        None => session.runtime.block_on(console(&global)),
+        Some(command) => session.wait(act(&global, command)),
+        None => session.wait(console(&global)),
     }
 }
 
@@ -171,4 +191,24 @@ async fn demo(global: &Global, choice: &Rehearsal) -> Result<Exit, Report> {
     let exit = open(place, global, Some(stage.words())).await;
     stage.close().await;
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_that_never_ends_does_not_keep_the_process() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let (end, never) = std::sync::mpsc::channel::<()>();
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        runtime.spawn_blocking(move || never.recv());
+        let session = Session { _log: None, runtime: Some(runtime) };
+        std::thread::spawn(move || {
+            drop(session);
+            ended.send(())
+        });
+        has_ended.recv_timeout(Duration::from_secs(10)).unwrap();
+        drop(end);
+    }
 }
