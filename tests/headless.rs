@@ -118,6 +118,12 @@ fn nothing_starts_without_being_confirmed() {
 
 #[test]
 fn an_interrupted_run_says_what_is_left() {
+    for name in ["-INT", "-HUP"] {
+        ends_in_good_order(name);
+    }
+}
+
+fn ends_in_good_order(name: &str) {
     let served = Served::start("default");
     let mut child = served
         .command()
@@ -129,11 +135,48 @@ fn an_interrupted_run_says_what_is_left() {
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     let cordoned = lines.by_ref().any(|line| line.expect("a line").contains("is unschedulable"));
     assert!(cordoned, "the run did not come to the cordon");
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    let killed = Command::new("kill").args([name, &child.id().to_string()]).status().expect("kill");
     assert!(killed.success());
     let rest: Vec<String> = lines.map(|line| line.expect("a line")).collect();
     assert_eq!(child.wait().expect("an end").code(), Some(130));
     assert!(rest.iter().any(|line| line.contains("left: worker-1 is cordoned by this run")), "{rest:#?}");
+}
+
+#[test]
+fn a_run_whose_output_nobody_reads_stops_and_says_what_is_left() {
+    let served = Served::start("default");
+    let mut child = served
+        .command()
+        .args(["run", "reboot", "worker-1", "--yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pitstop runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    assert!(lines.by_ref().any(|line| line.expect("a line").contains("is unschedulable")));
+    drop(lines);
+    let output = child.wait_with_output().expect("an end");
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), 1, "{told}");
+    assert!(told.contains("left: worker-1 is cordoned by this run"), "{told}");
+    assert!(told.contains("standard output cannot be written"), "{told}");
+    let runs = objects(&served.run(&["runs", "list", "-o", "json"]));
+    assert_eq!(runs[0]["state"], "interrupted");
+}
+
+#[test]
+fn yes_stops_at_what_is_not_green() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let scenario = dir.path().join("away.toml");
+    let text_of = "[size]\ncontrol_planes = 3\nworkers = 3\n\n[[node]]\nname = \"worker-3\"\noff = true\n";
+    std::fs::write(&scenario, text_of).expect("a file");
+    let served = Served::start(scenario.to_str().expect("a path"));
+    let output = served.run(&["run", "reboot", "worker-1", "--yes"]);
+    let told = text(&output.stderr);
+    assert_eq!(code(&output), 2, "{} {told}", text(&output.stdout));
+    assert!(told.contains("preflight was not green") && told.contains("worker-3"), "{told}");
+    assert!(told.contains("without --yes"), "{told}");
+    assert!(!text(&output.stdout).contains("lock              begins"), "{}", text(&output.stdout));
 }
 
 #[test]

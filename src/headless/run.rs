@@ -6,7 +6,7 @@ use super::{Exit, Format, json, line, plan};
 use crate::domain::config::Policy;
 use crate::domain::guard::{Assent, Permit, Request, Rung, World, demand, grant};
 use crate::domain::ids::OpId;
-use crate::domain::plan::Kind;
+use crate::domain::plan::{Kind, Step, StepKind};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
 use crate::engine::{Backends, Facts, Run, start};
@@ -110,6 +110,7 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
         view: None,
         format: manner.format,
         end: None,
+        warning: None,
     };
     let mut signals = Signals::new()?;
     let mut interrupts = 0;
@@ -128,31 +129,41 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
             event = events.recv() => event,
         };
         let Some(event) = event else { break };
-        desk.tell(&event)?;
+        if let Err(error) = desk.tell(&event) {
+            cancel.cancel();
+            return Err(desk.give_up(error, events).await);
+        }
         let answer = tokio::select! {
             biased;
             () = signals.next() => {
                 interrupts += 1;
                 super::notice("interrupted: the run stops where it is");
                 cancel.cancel();
-                None
+                Ok(None)
             }
-            answer = desk.answer(&event) => answer?,
+            answer = desk.answer(&event) => answer,
         };
         match answer {
-            None => {}
-            Some(Reply::Order(order)) => desk.order(order).await,
-            Some(Reply::Nobody) => desk.commands = None,
-            Some(Reply::Quit) => cancel.cancel(),
+            Ok(None) => {}
+            Ok(Some(Reply::Order(order))) => desk.order(order).await,
+            Ok(Some(Reply::Nobody)) => desk.commands = None,
+            Ok(Some(Reply::Quit)) => cancel.cancel(),
+            Err(error) => {
+                cancel.cancel();
+                return Err(desk.give_up(error, events).await);
+            }
         }
     }
+    desk.explain_warning();
     Ok(desk.exit(interrupts > 0))
 }
 
-/// Ctrl-C, and what a service manager sends. Kept from the start, so that none is missed between two looks.
+/// Ctrl-C, what a service manager sends, and the end of the terminal. Kept from the start, so that none is missed between two looks.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// None when the process was started so that it outlives its terminal.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
@@ -162,15 +173,28 @@ impl Signals {
                 Report::new(FailureKind::Local, format!("signals cannot be caught: {error}"))
             })
         };
-        Ok(Self { interrupt: caught(SignalKind::interrupt())?, terminate: caught(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hangup: if is_nohup() { None } else { Some(caught(SignalKind::hangup())?) },
+        })
     }
 
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            Some(()) = async { self.hangup.as_mut()?.recv().await } => {}
         }
     }
+}
+
+/// Whether hangups are ignored already, as `nohup` arranges it; to catch them would end what shall go on.
+fn is_nohup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // bit 0 is signal 1, the hangup (proc(5))
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// An answer to a run that waits.
@@ -190,10 +214,12 @@ struct Desk {
     view: Option<RunView>,
     format: Format,
     end: Option<RunState>,
+    /// With `--yes`: the first step of a run in steps that was not green, and what it said.
+    warning: Option<(StepKind, String)>,
 }
 
 impl Desk {
-    fn tell(&mut self, event: &RunEvent) -> Result<(), Report> {
+    fn keep(&mut self, event: &RunEvent) {
         match &mut self.view {
             Some(view) => view.apply(event),
             None => self.view = RunView::begin(event),
@@ -201,6 +227,50 @@ impl Desk {
         if let RunChange::Finished { state, .. } = &event.change {
             self.end = Some(*state);
         }
+        self.keep_warning(event);
+    }
+
+    /// `--yes` goes on by itself until something is not green. What a flag has accepted by name (`--adopt-lock`) is green.
+    fn keep_warning(&mut self, event: &RunEvent) {
+        let RunChange::StepEnded { step, outcome: Outcome::Warned(words), .. } = &event.change else {
+            return;
+        };
+        let Some(view) = self.view.as_ref().filter(|view| view.kind == Kind::Reboot) else { return };
+        let Some(kind) = view.steps.get(*step).map(|view| view.step.kind) else { return };
+        if self.prompt.is_none() && self.warning.is_none() && kind != StepKind::Lock {
+            self.warning = Some((kind, words.clone()));
+        }
+    }
+
+    fn explain_warning(&self) {
+        let Some((kind, words)) = &self.warning else { return };
+        super::notice(&format!("{} was not green: {words}", kind.name()));
+        if self.end == Some(RunState::Interrupted) {
+            super::notice(
+                "with --yes a run stops at the first thing that is not green; to accept it, run it without --yes and \
+                 confirm each step",
+            );
+        }
+    }
+
+    /// Nobody can be told or asked any more: waits until the run, which was told to stop, has done so, and says on
+    /// standard error what is left.
+    async fn give_up(mut self, error: Report, mut events: tokio::sync::mpsc::Receiver<RunEvent>) -> Report {
+        self.commands = None;
+        while let Some(event) = events.recv().await {
+            self.keep(&event);
+        }
+        if let Some(view) = &self.view {
+            super::notice(&format!("run {} is {}", view.id, super::text::state(view.state)));
+            for left in &view.left {
+                super::notice(&format!("left: {left}"));
+            }
+        }
+        error
+    }
+
+    fn tell(&mut self, event: &RunEvent) -> Result<(), Report> {
+        self.keep(event);
         match self.format {
             Format::Json => json(event),
             Format::Text => {
@@ -223,7 +293,13 @@ impl Desk {
     async fn answer(&mut self, event: &RunEvent) -> Result<Option<Reply>, Report> {
         let RunChange::State { state, .. } = &event.change else { return Ok(None) };
         let Some(index) = self.view.as_ref().and_then(RunView::current) else { return Ok(None) };
+        let ends =
+            self.step(index).is_some_and(|step| matches!(step.kind, StepKind::Settle | StepKind::Unlock));
         match (state, &mut self.prompt) {
+            // what a run does last is done in any case: it gives the lock back
+            (RunState::Waiting | RunState::Paused, None) if self.warning.is_some() && !ends => {
+                Ok(Some(Reply::Nobody))
+            }
             (RunState::Waiting | RunState::Paused, None) => {
                 Ok(Some(Reply::Order(RunCommand::Confirm(index))))
             }
@@ -234,28 +310,38 @@ impl Desk {
         }
     }
 
+    fn step(&self, index: usize) -> Option<&Step> {
+        Some(&self.view.as_ref()?.steps.get(index)?.step)
+    }
+
+    /// The offer to leave a step out, where the plan allows it.
+    fn skip(&self, index: usize) -> &'static str {
+        if self.step(index).is_some_and(|step| step.may_skip) { "k leave it out, " } else { "" }
+    }
+
     fn describe(&self, index: usize) -> String {
-        let step = self.view.as_ref().and_then(|view| view.steps.get(index)).map(|view| &view.step);
-        let Some(step) = step else { return String::new() };
+        let Some(step) = self.step(index) else { return String::new() };
         let total = self.view.as_ref().map_or(0, |view| view.steps.len());
         format!("[{:>2}/{total}] {}: {}\n        {}", index + 1, step.kind.name(), step.what, step.command)
     }
 
     async fn ask_before(&mut self, index: usize) -> Result<Reply, Report> {
         let question = format!(
-            "{}\n  y go on, a go on by itself, k leave it out, x abort, q quit:",
-            self.describe(index)
+            "{}\n  y go on, a go on by itself, {}x abort, q quit:",
+            self.describe(index),
+            self.skip(index)
         );
         self.ask(&question, index, false).await
     }
 
     async fn ask_after(&mut self, index: usize) -> Result<Reply, Report> {
         let question =
-            format!("{} failed\n  t try again, k leave it out, x abort, q quit:", self.describe(index));
+            format!("{} failed\n  t try again, {}x abort, q quit:", self.describe(index), self.skip(index));
         self.ask(&question, index, true).await
     }
 
     async fn ask(&mut self, question: &str, index: usize, has_failed: bool) -> Result<Reply, Report> {
+        let may_skip = self.step(index).is_some_and(|step| step.may_skip);
         let Some(prompt) = &mut self.prompt else { return Ok(Reply::Nobody) };
         loop {
             let Some(typed) = prompt.ask(question).await? else { return Ok(Reply::Quit) };
@@ -263,7 +349,7 @@ impl Desk {
                 ("y", false) => RunCommand::Confirm(index),
                 ("a", false) => RunCommand::Automatic,
                 ("t", true) => RunCommand::Retry,
-                ("k", _) => RunCommand::Skip,
+                ("k", _) if may_skip => RunCommand::Skip,
                 ("x", _) => RunCommand::Abort,
                 ("q", _) => return Ok(Reply::Quit),
                 _ => continue,
@@ -274,6 +360,9 @@ impl Desk {
 
     fn exit(&self, was_interrupted: bool) -> Exit {
         match self.end {
+            Some(RunState::Done | RunState::Interrupted) if self.warning.is_some() && !was_interrupted => {
+                Exit::Findings
+            }
             Some(RunState::Done) => Exit::Done,
             Some(RunState::Aborted) => Exit::Stopped,
             Some(RunState::Failed) => self.failure(),
