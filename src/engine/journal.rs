@@ -97,7 +97,61 @@ pub enum Line {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<File>,
+    pages: Mutex<Pages<File>>,
+}
+
+/// What lines are written to.
+trait Disk {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()>;
+    fn cut(&mut self, length: u64) -> std::io::Result<()>;
+    fn flush(&mut self) -> std::io::Result<()>;
+}
+
+impl Disk for File {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> std::io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// Whole lines only: one that was written in part is cut off again, as the next would be glued to it.
+#[derive(Debug)]
+struct Pages<D> {
+    disk: D,
+    /// The length of all whole lines.
+    good: u64,
+    /// A part of a line could not be cut off, or a flush failed, after which nothing tells what is on the disk.
+    is_broken: bool,
+}
+
+impl<D: Disk> Pages<D> {
+    fn new(disk: D) -> Self {
+        Self { disk, good: 0, is_broken: false }
+    }
+
+    fn write(&mut self, line: &[u8], is_durable: bool) -> std::io::Result<()> {
+        if self.is_broken {
+            return Err(std::io::Error::other("an earlier line was not written in full"));
+        }
+        if let Err(error) = self.disk.append(line) {
+            self.is_broken = self.disk.cut(self.good).is_err();
+            return Err(error);
+        }
+        self.good += u64::try_from(line.len()).unwrap_or(u64::MAX);
+        if is_durable {
+            let flushed = self.disk.flush();
+            self.is_broken = flushed.is_err();
+            return flushed;
+        }
+        Ok(())
+    }
 }
 
 /// The directory of all journals.
@@ -122,7 +176,7 @@ impl Journal {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(&path).map_err(|error| trouble(&path, "created", &error))?;
         file.try_lock().map_err(|error| trouble(&path, "locked", &std::io::Error::other(error)))?;
-        let journal = Self { path, file: Mutex::new(file) };
+        let journal = Self { path, pages: Mutex::new(Pages::new(file)) };
         journal.write(&Line::Header(header), true)?;
         if let Ok(directory) = File::open(directory) {
             // the name itself, too; a file system without that call is not a reason to stop
@@ -143,10 +197,8 @@ impl Journal {
         let mut text = serde_json::to_vec(line)
             .map_err(|error| trouble(&self.path, "written", &std::io::Error::other(error)))?;
         text.push(b'\n');
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all(&text)
-            .and_then(|()| if is_durable { file.sync_data() } else { Ok(()) })
-            .map_err(|error| trouble(&self.path, "written", &error))
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.write(&text, is_durable).map_err(|error| trouble(&self.path, "written", &error))
     }
 
     /// Adds an event; the ones that end something are durable, mere progress is left out.

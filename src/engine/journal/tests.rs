@@ -103,3 +103,55 @@ fn a_run_is_never_written_over() {
     assert_eq!(list(dir.path()).len(), 1);
     assert!(list(&dir.path().join("elsewhere")).is_empty());
 }
+
+/// A disk with an end.
+#[derive(Default)]
+struct Small {
+    bytes: Vec<u8>,
+    room: usize,
+    may_cut: bool,
+    may_flush: bool,
+}
+
+impl Disk for Small {
+    fn append(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let fits = bytes.len().min(self.room - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..fits]);
+        if fits == bytes.len() { Ok(()) } else { Err(std::io::ErrorKind::StorageFull.into()) }
+    }
+
+    fn cut(&mut self, length: u64) -> std::io::Result<()> {
+        if !self.may_cut {
+            return Err(std::io::ErrorKind::Other.into());
+        }
+        self.bytes.truncate(usize::try_from(length).unwrap());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.may_flush { Ok(()) } else { Err(std::io::ErrorKind::Other.into()) }
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_whole_lines_only() {
+    let mut pages = Pages::new(Small { room: 9, may_cut: true, may_flush: true, ..Small::default() });
+    pages.write(b"one\n", true).unwrap();
+    assert!(pages.write(b"second\n", true).is_err());
+    assert_eq!(pages.disk.bytes, b"one\n");
+    pages.disk.room = 100;
+    pages.write(b"third\n", true).unwrap();
+    assert_eq!(pages.disk.bytes, b"one\nthird\n");
+}
+
+#[test]
+fn nothing_is_glued_to_half_a_line_and_nothing_follows_a_failed_flush() {
+    let mut pages = Pages::new(Small { room: 2, may_flush: true, ..Small::default() });
+    assert!(pages.write(b"one\n", true).is_err());
+    pages.disk.room = 100;
+    assert!(pages.write(b"two\n", false).is_err());
+    assert_eq!(pages.disk.bytes, b"on");
+    let mut pages = Pages::new(Small { room: 100, may_cut: true, ..Small::default() });
+    assert!(pages.write(b"one\n", true).is_err());
+    assert!(pages.write(b"two\n", false).is_err(), "nobody knows what is on the disk");
+}
