@@ -1,7 +1,7 @@
 //! What a step is given: the back ends, the run's memory, a voice, and the one door through which changes go.
 
 use super::journal::Line;
-use super::lock::Keeper;
+use super::lock::{self, Keeper};
 use super::memory::Memory;
 use super::settings::Backends;
 use super::voice::Voice;
@@ -168,10 +168,22 @@ impl Job {
         if let Some(words) = self.shared.keeper().and_then(|keeper| keeper.lost())
             && !puts_back
         {
-            return Err(Report::new(FailureKind::Denied, format!("the maintenance lock was lost: {words}"))
-                .hint("abort this run; nothing more is changed"));
+            return Err(lock::lost(&words));
         }
         Ok(())
+    }
+
+    /// Before changes: renews the lock when that is overdue. What puts something back does not need it.
+    ///
+    /// # Errors
+    /// The lock is lost, or the API is away.
+    pub async fn assure_lock(&self) -> Result<(), Error> {
+        match self.shared.keeper() {
+            Some(keeper) if !matches!(self.step.kind, StepKind::Uncordon | StepKind::Unlock) => {
+                keeper.assure().await
+            }
+            _ => Ok(()),
+        }
     }
 
     fn intent(&self, change: &str, is_durable: bool) -> Result<(), Report> {
@@ -225,6 +237,7 @@ impl Job {
         change: &str,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
+        self.assure_lock().await?;
         self.announce(change)?;
         let answer = request.await;
         self.answered(change, &answer);

@@ -107,6 +107,7 @@ fn claim(namespace: &str, run: &str, adopt: bool) -> LeaseClaim {
         node: None,
         lasts: Duration::from_secs(1),
         adopt,
+        watched: None,
     }
 }
 

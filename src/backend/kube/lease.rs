@@ -1,9 +1,10 @@
 //! The maintenance lock: a `coordination.k8s.io` Lease named `pitstop`, every write of which holds only for the version
 //! that was read.
 //!
-//! Whether another holder is still alive is judged by the clock of this machine against the holder's `renewTime`, as the
-//! lease has no other clock; holders renew several times within its duration. A lease that is not kept alive any more is not
-//! taken over silently: only when the claim says so.
+//! Whether another holder is still alive is judged first by the clock of this machine against the holder's `renewTime`;
+//! holders renew several times within its duration. As the two clocks may differ, whoever takes over a lease that looks
+//! expired first watches that its `renewTime` stays the same, as client-go's leader election does. A lease that is not kept
+//! alive any more is not taken over silently: only when the claim says so.
 
 use super::request::{Ask, decode, path};
 use super::rows::{LeaseWire, MANAGER, lease_step};
@@ -51,7 +52,7 @@ impl Cluster {
         });
         if let Some(row) = &present
             && !is_ours
-            && !(claim.adopt && (row.is_expired(now) || row.tombstone.is_some()))
+            && !(claim.adopt && may_be_adopted(row, claim, now))
         {
             return Err(LeaseRefused::Held(Box::new(row.clone())));
         }
@@ -181,6 +182,7 @@ impl Cluster {
                     is_second = true;
                 }
                 _ => {
+                    let error = Error { kind: FailureKind::NotFound, ..error };
                     return Err(LeaseRefused::Failed(
                         error.because("the lease was removed or given back meanwhile"),
                     ));
@@ -202,6 +204,12 @@ impl Cluster {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Left behind, or not kept alive any more, and not renewed since it was watched.
+fn may_be_adopted(row: &LeaseRow, claim: &LeaseClaim, now: Stamp) -> bool {
+    row.tombstone.is_some()
+        || row.is_expired(now) && claim.watched.is_none_or(|watched| row.renewed == Some(watched))
 }
 
 fn body(claim: &LeaseClaim, version: &str, since: Stamp, now: Stamp, transitions: i64) -> Value {

@@ -50,6 +50,7 @@ fn claim(run: &str, adopt: bool) -> LeaseClaim {
         node: Some("cp-1".into()),
         lasts: Duration::from_secs(30),
         adopt,
+        watched: None,
     }
 }
 
@@ -89,6 +90,20 @@ async fn what_is_not_kept_alive_is_adopted_only_on_demand() {
     assert_eq!(bob.adopted.map(|row| row.holder).as_deref(), Some("ann@desk"));
     assert_eq!(holder(api.lease_renew(&mut ann, "drain", &permit).await.unwrap_err()), "bob@desk");
     assert_eq!(holder(api.lease_release(&ann, None, &permit).await.unwrap_err()), "bob@desk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_renewed_after_it_was_watched_is_not_adopted() {
+    let (api, _) = server();
+    let permit = permit(Kind::Reboot, "cp-1");
+    api.lease_take(&claim("ann", false), &permit).await.unwrap();
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let row = api.lease_read("kube-system").await.unwrap().unwrap();
+    let watched = |renewed: Stamp| LeaseClaim { watched: Some(renewed), ..claim("bob", true) };
+    let seen = row.renewed.unwrap();
+    let refused = api.lease_take(&watched(Stamp(seen.0 - 10_000)), &permit).await.unwrap_err();
+    assert_eq!(holder(refused), "ann@desk");
+    assert!(api.lease_take(&watched(seen), &permit).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]

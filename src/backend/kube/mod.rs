@@ -38,6 +38,7 @@ use crate::domain::lock::LeaseRow;
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::FailureKind;
+use crate::domain::time::Stamp;
 use endpoints::{Route, Routes};
 use fault::Who;
 use futures::stream::BoxStream;
@@ -114,6 +115,8 @@ pub struct LeaseClaim {
     pub lasts: Duration,
     /// Take over a lease that is not kept alive any more, or that a failed run left behind.
     pub adopt: bool,
+    /// The `renewTime` of an expired lease that was watched and did not change: taken over only while it is still that.
+    pub watched: Option<Stamp>,
 }
 
 /// The maintenance lease, held by us.

@@ -1,7 +1,7 @@
 //! The board of a drain: every pod of the node, what it waits for, and what the answers mean. Pure but for instants.
 
 use super::TICK;
-use super::ledger::{Ledger, Turn};
+use super::ledger::{LONGEST, Ledger, Turn};
 use crate::backend::clock::now as wall;
 use crate::backend::error::{Error, Refusal};
 use crate::backend::kube::Eviction;
@@ -256,6 +256,14 @@ impl Board {
         {
             return Answer::Stop(error.report());
         }
+        if entry.row.deleting.is_some() {
+            // it goes anyway, whatever became of the question
+            entry.state = State::Going;
+            if let Some(budget) = &budget {
+                self.ledger.cleared(budget);
+            }
+            return Answer::GoOn;
+        }
         let tries = entry.tries;
         entry.tries += 1;
         entry.state = after(error, tries, now);
@@ -281,7 +289,7 @@ impl Board {
     /// When something is to be looked at again although nothing was seen.
     pub(super) fn next_wake(&self, now: Instant) -> Instant {
         let held = self.pods.values().filter_map(|entry| match &entry.state {
-            State::Held(until, _) => Some(*until),
+            State::Held(until, _) if matches!(entry.class, Class::Evict | Class::Finished) => Some(*until),
             _ => None,
         });
         let next = held.chain(self.ledger.next_wake()).min();
@@ -337,7 +345,8 @@ fn whole(span: Duration) -> Duration {
 /// What a refused pod does next.
 fn after(error: &Error, tries: u32, now: Instant) -> State {
     let again = |least: Duration, why: String| {
-        let wait = error.retry_after.unwrap_or_else(|| pause(tries).max(least));
+        let asked = error.retry_after.map(|wait| wait.min(LONGEST));
+        let wait = asked.unwrap_or_else(|| pause(tries).max(least));
         State::Held(now + wait, why)
     };
     match &error.refusal {

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 const FLOOR: Duration = Duration::from_secs(5);
 /// A budget whose status lags is asked again after this time, unless the server names another.
 const STALE: Duration = Duration::from_secs(10);
+/// The server may ask for any pause, and is given no longer one than this.
+pub(super) const LONGEST: Duration = Duration::from_mins(1);
 
 /// Whether an eviction may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,18 +140,16 @@ impl Ledger {
 
     /// It was refused on behalf of the budget: not asked again before the status changes, or some time has passed.
     pub(super) fn refused(&mut self, budget: &BudgetKey, error: &Error, now: Instant) {
+        let asked = error.retry_after.map(|wait| wait.min(LONGEST));
         let (wait, why) = match &error.refusal {
             Some(Refusal::BudgetStale { .. }) => {
-                (error.retry_after.unwrap_or(STALE), format!("budget {budget} is still being processed"))
+                (asked.unwrap_or(STALE), format!("budget {budget} is still being processed"))
             }
             Some(Refusal::BudgetBroken { why, .. }) => (STALE, format!("blocked by budget {budget}: {why}")),
             Some(Refusal::BudgetFull { needs: Some(needs), has: Some(has), .. }) => {
                 (FLOOR, format!("waiting for budget {budget} (needs {needs}, has {has})"))
             }
-            _ => (
-                error.retry_after.unwrap_or(FLOOR),
-                format!("waiting for budget {budget}: {}", error.message),
-            ),
+            _ => (asked.unwrap_or(FLOOR), format!("waiting for budget {budget}: {}", error.message)),
         };
         let account = self.accounts.entry(budget.clone()).or_default();
         account.is_in_flight = false;

@@ -46,7 +46,8 @@ pub async fn run(job: &Job) -> Ending {
     let mut drain = Drain::new(job, node);
     let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
     loop {
-        let wake = drain.board.next_wake(Instant::now());
+        let now = Instant::now();
+        let wake = if drain.is_stalled { now + TICK } else { drain.board.next_wake(now) };
         tokio::select! {
             biased;
             () = job.cancel.cancelled() => {
@@ -60,12 +61,15 @@ pub async fn run(job: &Job) -> Ending {
         }
         drain.tell().await;
         if !drain.board.is_known() {
+            if drain.trouble.is_some() {
+                drain.show();
+            }
             continue;
         }
         if let Some(report) = drain.board.refusal() {
             return Err(report);
         }
-        drain.launch(&mut flights)?;
+        drain.launch(&mut flights).await?;
         drain.show();
         if drain.board.is_done() {
             return Ok(drain.outcome());
@@ -80,6 +84,8 @@ struct Drain<'a> {
     /// Whether a DaemonSet exists, by namespace and name.
     daemonsets: BTreeMap<(String, String), bool>,
     trouble: Option<String>,
+    /// The lock could not be renewed, so that nothing was sent.
+    is_stalled: bool,
     shown: Option<Progress>,
 }
 
@@ -88,7 +94,7 @@ impl<'a> Drain<'a> {
         // pods that an earlier attempt moved still count as moved
         let moved = job.shared.voice.last_progress(job.index).and_then(|progress| progress.done);
         let board = Board::new(job.shared.plan.drain.clone(), moved.unwrap_or(0));
-        Self { job, node, board, daemonsets: BTreeMap::new(), trouble: None, shown: None }
+        Self { job, node, board, daemonsets: BTreeMap::new(), trouble: None, is_stalled: false, shown: None }
     }
 
     /// Keeps the words of a source in trouble; what cannot pass by itself ends the drain.
@@ -170,7 +176,16 @@ impl<'a> Drain<'a> {
     }
 
     /// Sends what may be sent now.
-    fn launch(&mut self, flights: &mut FuturesUnordered<Flight>) -> Result<(), Report> {
+    async fn launch(&mut self, flights: &mut FuturesUnordered<Flight>) -> Result<(), Report> {
+        let assured = self.job.assure_lock().await;
+        self.is_stalled = assured.is_err();
+        if let Err(error) = assured {
+            if !error.kind.is_passing() {
+                return Err(error.into());
+            }
+            self.trouble = Some(error.to_string());
+            return Ok(());
+        }
         let ready = self.board.take_ready(IN_FLIGHT.saturating_sub(flights.len()), Instant::now());
         if ready.is_empty() {
             return Ok(());
@@ -213,10 +228,7 @@ impl<'a> Drain<'a> {
     }
 
     fn show(&mut self) {
-        let mut progress = self.board.progress();
-        if let Some(trouble) = &self.trouble {
-            progress.text.push_str(&format!("; the API does not answer, going on when it does: {trouble}"));
-        }
+        let progress = words(&self.board, self.trouble.as_deref());
         if self.shown.as_ref() != Some(&progress) {
             self.job.progress(progress.clone());
             self.shown = Some(progress);
@@ -232,6 +244,18 @@ impl<'a> Drain<'a> {
         }
         Outcome::Done(words)
     }
+}
+
+/// How far the drain is, and what keeps it from going on.
+fn words(board: &Board, trouble: Option<&str>) -> Progress {
+    let mut progress = board.progress();
+    if !board.is_known() {
+        "listing the pods and the budgets".clone_into(&mut progress.text);
+    }
+    if let Some(trouble) = trouble {
+        progress.text.push_str(&format!("; the API does not answer, going on when it does: {trouble}"));
+    }
+    progress
 }
 
 fn change_of(board: &Board, key: &PodKey) -> String {

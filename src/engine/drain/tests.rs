@@ -218,3 +218,34 @@ async fn the_ledger_knows_what_the_server_would_say() {
     assert_eq!(turn(&unready, vec![lenient]), Turn::Now(None));
     assert_eq!(turn(&PodRow { phase: Phase::Pending, ..pod("a") }, vec![budget("web", 0)]), Turn::Now(None));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_failed_after_the_pod_was_seen_going_keeps_nobody_busy() {
+    let mut board = board(vec![pod("a")], vec![budget("web", 1)]);
+    let now = Instant::now();
+    let sent = board.take_ready(16, now);
+    let going = PodRow { deleting: Some(crate::backend::clock::now()), ..pod("a") };
+    board.pods_changed(Delta::Upsert(going), &BTreeMap::new());
+    let away = Error::new(FailureKind::Timeout, "evict", "shop/a", "no answer");
+    assert!(matches!(board.answered(&sent[0], &Err(away), now), Answer::GoOn));
+    let later = now + Duration::from_secs(30);
+    assert!(board.take_ready(16, later).is_empty());
+    assert_eq!(board.next_wake(later), later + Duration::from_secs(1), "nothing is to be done at once");
+    assert!(board.progress().items[0].contains("terminating"), "{:?}", board.progress());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_server_makes_the_drain_wait_for_hours() {
+    let mut board = board(vec![pod("a")], Vec::new());
+    let now = Instant::now();
+    let sent = board.take_ready(16, now);
+    let error = Error { retry_after: Some(Duration::from_hours(5)), ..refused(Refusal::Throttled) };
+    board.answered(&sent[0], &Err(error), now);
+    assert_eq!(board.take_ready(16, now + Duration::from_mins(1)).len(), 1);
+}
+
+#[test]
+fn a_drain_that_cannot_list_says_so() {
+    let text = super::words(&Board::new(DrainOptions::default(), 0), Some("connection refused")).text;
+    assert!(text.starts_with("listing the pods") && text.ends_with("connection refused"), "{text}");
+}

@@ -57,7 +57,9 @@ pub(super) fn rights(scene: &Scene) -> Gate {
 }
 
 /// Nobody else maintains the cluster: our own lock, and marks of other tools on the nodes that matter.
-pub(super) fn locks(scene: &Scene, own: Option<&RunId>) -> Gate {
+///
+/// `is_locked` = the run took the lock, so that it must still be there, and the run's.
+pub(super) fn locks(scene: &Scene, own: Option<&RunId>, is_locked: bool) -> Gate {
     const ASKS: &str = "nobody else maintains this cluster";
     let lease = match &scene.lease {
         Ok(lease) => lease.as_ref(),
@@ -68,7 +70,12 @@ pub(super) fn locks(scene: &Scene, own: Option<&RunId>) -> Gate {
         Err(report) => return unknown(scene, names::LOCKS, ASKS, report),
     };
     let mut offenders = Vec::new();
-    if let Some(row) = lease.filter(|row| own.is_none() || row.run.as_ref() != own)
+    let of_another = lease.filter(|row| own.is_none() || row.run.as_ref() != own);
+    if is_locked && lease.is_none() {
+        offenders.push("this run took the maintenance lock, and it is not there any more".to_owned());
+    } else if is_locked && let Some(row) = of_another {
+        offenders.push(format!("the maintenance lock was lost to {}", row.words(scene.at)));
+    } else if let Some(row) = of_another
         && let Some(words) = row.in_the_way(&scene.settings.holder, scene.settings.adopt_lock, scene.at)
     {
         offenders.push(format!("the maintenance lock is held by {words}"));

@@ -54,9 +54,9 @@ pub mod names {
 pub fn judge(scene: &Scene) -> Vec<Gate> {
     let mut gates = vec![cluster::api(scene)];
     match &scene.purpose {
-        Purpose::Before { run } => {
+        Purpose::Before { run, is_locked } => {
             gates.push(cluster::rights(scene));
-            gates.push(cluster::locks(scene, run.as_ref()));
+            gates.push(cluster::locks(scene, run.as_ref(), *is_locked));
             gates.push(nodes::target(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
@@ -77,7 +77,7 @@ pub fn judge(scene: &Scene) -> Vec<Gate> {
             }
         }
         Purpose::Check => {
-            gates.push(cluster::locks(scene, None));
+            gates.push(cluster::locks(scene, None, false));
             gates.push(nodes::control_planes(scene));
             gates.push(nodes::workers(scene));
             gates.push(pods::static_pods(scene));

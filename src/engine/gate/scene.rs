@@ -22,6 +22,8 @@ pub enum Purpose {
     Before {
         /// Our own run: its lock is no obstacle.
         run: Option<RunId>,
+        /// The run took the lock already: that it is not ours is an obstacle.
+        is_locked: bool,
     },
     /// After the reboot.
     Return {
@@ -226,14 +228,18 @@ async fn hash(backends: &Backends, is_wanted: bool) -> Option<Result<KeyspaceHas
 }
 
 /// Verb, group, resource, subresource, namespace: what a run does.
-const RIGHTS: [(&str, &str, &str, &str, bool); 7] = [
+const RIGHTS: [(&str, &str, &str, &str, bool); 10] = [
     ("patch", "", "nodes", "", false),
     ("list", "", "pods", "", false),
     ("create", "", "pods", "eviction", false),
     ("list", "policy", "poddisruptionbudgets", "", false),
     ("get", "apps", "daemonsets", "", false),
+    ("list", "storage.k8s.io", "volumeattachments", "", false),
+    ("get", "coordination.k8s.io", "leases", "", true),
     ("create", "coordination.k8s.io", "leases", "", true),
+    // a lease is taken over with PUT, renewed and given back with PATCH
     ("update", "coordination.k8s.io", "leases", "", true),
+    ("patch", "coordination.k8s.io", "leases", "", true),
 ];
 
 async fn rights(backends: &Backends, are_wanted: bool) -> Vec<Right> {

@@ -91,7 +91,7 @@ fn scene() -> Scene {
     let pods = masters.chain([pod("proxy-1", "worker-1", false)]).collect();
     let nodes = rows.iter().cloned().chain([ready("worker-1", "worker")]);
     Scene {
-        purpose: Purpose::Before { run: None },
+        purpose: Purpose::Before { run: None, is_locked: false },
         at: NOW,
         node: Some("cp-2".into()),
         is_master: true,
@@ -293,8 +293,14 @@ fn locks_of_others_close_the_gate_and_our_own_does_not() {
     };
     let held = Scene { lease: Ok(Some(lease)), ..scene() };
     fails(&held, names::LOCKS, "held by bob@laptop, run r9");
-    let ours = Scene { purpose: Purpose::Before { run: Some("r9".into()) }, ..held };
+    let ours = Scene { purpose: Purpose::Before { run: Some("r9".into()), is_locked: true }, ..held };
     assert!(closed(&judge(&ours)).is_empty());
+    let removed = Scene { lease: Ok(None), ..ours.clone() };
+    fails(&removed, names::LOCKS, "this run took the maintenance lock, and it is not there any more");
+    let expired = Scene { at: NOW.plus(Duration::from_hours(1)), ..ours };
+    let other = Some("r8".into());
+    let taken = Scene { purpose: Purpose::Before { run: other, is_locked: true }, ..expired };
+    fails(&taken, names::LOCKS, "the maintenance lock was lost to bob@laptop");
     let mut kured = scene();
     set(&mut kured, "cp-1", |row| row.foreign_locks.push("kured reboots it".into()));
     fails(&kured, names::LOCKS, "cp-1: kured reboots it");

@@ -39,7 +39,7 @@ fn not_passed(gates: &[Gate]) -> Option<Report> {
 }
 
 fn before(job: &Job) -> Purpose {
-    Purpose::Before { run: Some(job.shared.run.clone()) }
+    Purpose::Before { run: Some(job.shared.run.clone()), is_locked: job.shared.keeper().is_some() }
 }
 
 /// Every gate once, and what is to be remembered for the return.

@@ -5,8 +5,9 @@ use crate::backend::error::Error;
 use crate::backend::kube::{LeaseClaim, LeaseRefused};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
+use crate::domain::time::brief;
 use crate::engine::job::{Ending, Job};
-use crate::engine::lock::{Keeper, refusal};
+use crate::engine::lock::{Keeper, WATCH_LIMIT, refusal, watch_idle};
 use std::sync::Arc;
 
 /// Takes the lease for this run and keeps it alive from here on.
@@ -20,6 +21,7 @@ pub(super) async fn take(job: &Job) -> Ending {
         node: job.step.node.clone(),
         lasts: settings.timing.lease,
         adopt: false,
+        watched: None,
     };
     let held = job.patiently("taking the maintenance lock", || attempt(job, claim.clone())).await;
     let held = held.map_err(|report| explain(report, &claim.namespace))?;
@@ -42,6 +44,16 @@ async fn attempt(job: &Job, mut claim: LeaseClaim) -> Result<crate::backend::kub
         if row.in_the_way(&settings.holder, settings.adopt_lock, now()).is_some() {
             return Err(refusal(LeaseRefused::Held(Box::new(row))));
         }
+        if row.tombstone.is_none() {
+            let span = row.lasts.min(WATCH_LIMIT);
+            job.say(format!(
+                "the lock of {} looks abandoned: watching for {} that nobody renews it",
+                row.holder,
+                brief(span)
+            ));
+            watch_idle(cluster, &row, &claim.namespace, settings.timing.poll, &job.cancel).await?;
+            claim.watched = row.renewed;
+        }
         claim.adopt = true;
     }
     let change = "take the maintenance lock";
@@ -54,7 +66,7 @@ fn explain(report: Report, namespace: &str) -> Report {
             "wait for that run to end; when it is dead: run with --adopt-lock, or kubectl -n {namespace} delete lease pitstop"
         )),
         FailureKind::Forbidden if report.hint.is_none() => report.hint(format!(
-            "the role needs get, create, update and delete on leases.coordination.k8s.io in namespace {namespace}"
+            "the role needs get, create, update and patch on leases.coordination.k8s.io in namespace {namespace}"
         )),
         _ => report,
     }
@@ -65,9 +77,9 @@ pub(super) async fn give_back(job: &Job) -> Ending {
     let Some(keeper) = job.shared.keeper() else {
         return Ok(Outcome::Skipped("this run does not hold the maintenance lock".to_owned()));
     };
-    if let Some(words) = keeper.lost() {
+    if let Some(words) = keeper.gone() {
         job.shared.keep(None);
-        return Ok(Outcome::Warned(format!("the lock had been taken over by {words}")));
+        return Ok(Outcome::Warned(format!("the lock was lost before: {words}")));
     }
     let change = "give the maintenance lock back";
     let released = job.patiently(change, || job.change(change, keeper.give_back(None))).await;
