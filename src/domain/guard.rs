@@ -182,7 +182,6 @@ fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
 
 fn rung(request: &Request, world: World<'_>) -> Rung {
     let Some(first) = request.nodes.first() else { return Rung::Key };
-    let typed = Rung::TypeName(first.0.clone());
     let is_plain_worker = |node: &NodeName| {
         world
             .nodes
@@ -190,6 +189,9 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
             .is_some_and(|row| !row.is_control_plane() && !row.is_labelled_etcd())
             && world.etcd.is_none_or(|etcd| etcd.on_node(node).is_none())
     };
+    // the name that asks most of whoever types it
+    let gravest = request.nodes.iter().find(|node| !is_plain_worker(node)).unwrap_or(first);
+    let typed = Rung::TypeName(gravest.0.clone());
     let forced = request.drain.force
         || request.drain.delete_emptydir_data
         || request.drain.disable_eviction

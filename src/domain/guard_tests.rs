@@ -271,3 +271,13 @@ proptest! {
         prop_assert_eq!(answer.is_err(), breaks_quorum || is_second, "{:?}", answer);
     }
 }
+
+#[test]
+fn the_name_to_type_is_that_of_the_control_plane_among_several() {
+    let (nodes, etcd) = cluster([true; 3]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let asked = |names: &[&str]| demand(&Policy::default(), &request(Kind::Cordon, names), world);
+    assert_eq!(asked(&["worker-1", "cp-1"]), Ok(Rung::TypeName("cp-1".into())));
+    let typed = Assent::Typed("worker-1".into());
+    assert!(grant(&Policy::default(), &request(Kind::Cordon, &["worker-1", "cp-1"]), world, typed).is_err());
+}
