@@ -165,9 +165,10 @@ impl Routes {
 }
 
 /// Only a server that is reached directly over HTTPS has siblings: behind a path there is a proxy, and plain HTTP is a
-/// local one.
+/// local one. Nor where certificates are not checked: an address that the cluster names would get the credentials unseen.
 fn may_have_others(config: &Config) -> bool {
     config.proxy_url.is_none()
+        && !config.accept_invalid_certs
         && config.cluster_url.scheme_str() == Some("https")
         && matches!(config.cluster_url.path(), "" | "/")
 }
@@ -329,6 +330,16 @@ mod tests {
             routes.learn(&["10.0.0.9:6443".into()]);
             assert!(routes.others().is_empty(), "{url}");
         }
+    }
+
+    #[test]
+    fn where_certificates_are_not_checked_no_other_address_gets_the_credentials() {
+        let mut config = Config::new("https://10.0.0.1:6443".parse().unwrap());
+        config.accept_invalid_certs = true;
+        let address = authority(&config.cluster_url);
+        let routes = Routes::new(Route { address, config: Some(config), slot: None.into() });
+        routes.learn(&["10.0.0.9:6443".into()]);
+        assert!(routes.others().is_empty());
     }
 
     #[test]
