@@ -7,6 +7,7 @@ use crate::backend::clock;
 use crate::backend::error::Error;
 use crate::domain::host::{HostFinding, HostReadiness, Privilege};
 use crate::domain::node::NodeRow;
+use crate::domain::report::FailureKind;
 use crate::domain::text::clean;
 
 /// The command that a reboot is, without sudo. A narrow sudoers rule names exactly this.
@@ -37,22 +38,24 @@ impl Hosts {
                 format!("the login may not be allowed to reboot: {why}"),
             ));
         }
-        if said(&kexec?).is_some_and(|text| text.trim() == "1") {
+        if said(&kexec?)?.is_some_and(|text| text.trim() == "1") {
             findings.push(finding("kexec", false, "a kernel is loaded: the reboot becomes a kexec"));
         }
-        if next_root?.status == Some(0) {
+        let next_root = next_root?;
+        ended(&next_root)?;
+        if next_root.status == Some(0) {
             let text =
                 "/run/nextroot exists: the reboot becomes a soft reboot, and the boot id will not change";
             findings.push(finding("soft-reboot", true, text));
         }
-        if let Some(text) = said(&scheduled?) {
+        if let Some(text) = said(&scheduled?)? {
             let text = format!("a shutdown is scheduled already: {}", clean(text.trim()));
             findings.push(finding("scheduled-shutdown", true, text));
         }
-        for line in said(&inhibitors?).unwrap_or_default().lines().filter(|line| blocks_shutdown(line)) {
+        for line in said(&inhibitors?)?.unwrap_or_default().lines().filter(|line| blocks_shutdown(line)) {
             findings.push(finding("inhibitor", true, format!("shutdown is inhibited: {}", words(line))));
         }
-        for line in said(&packages?).unwrap_or_default().lines() {
+        for line in said(&packages?)?.unwrap_or_default().lines() {
             findings.push(finding(
                 "package-manager",
                 true,
@@ -91,8 +94,24 @@ fn finding(check: &str, blocks: bool, text: impl Into<String>) -> HostFinding {
 }
 
 /// What a command printed, when it succeeded and printed something.
-fn said(output: &Output) -> Option<&str> {
-    (output.status == Some(0) && !output.stdout.trim().is_empty()).then_some(output.stdout.as_str())
+///
+/// # Errors
+/// As [`ended`].
+fn said(output: &Output) -> Result<Option<&str>, Error> {
+    ended(output)?;
+    Ok((output.status == Some(0) && !output.stdout.trim().is_empty()).then_some(output.stdout.as_str()))
+}
+
+/// A check that found something (0), found nothing (1), or has no program here (127).
+///
+/// # Errors
+/// It ended in another way, or the connection was lost before it did: nothing is known then.
+fn ended(output: &Output) -> Result<(), Error> {
+    match output.status {
+        Some(0 | 1 | 127) => Ok(()),
+        Some(_) => Err(Error::new(FailureKind::Unexpected, "check the host", "", clean(&output.why()))),
+        None => Err(Error::new(FailureKind::Unreachable, "check the host", "", clean(&output.why()))),
+    }
 }
 
 fn words(line: &str) -> String {
@@ -135,6 +154,17 @@ mod tests {
         assert!(!allows(&NARROW.replace("RunAsUsers: root", "RunAsUsers: backup")));
         assert!(!allows(&NARROW.replace("reboot", "reboot --force")));
         assert!(!allows(""));
+    }
+
+    #[test]
+    fn a_check_that_did_not_end_well_found_out_nothing() {
+        let output = |status| Output { stdout: "1".into(), stderr: String::new(), status, signal: None };
+        assert_eq!(said(&output(Some(0))).unwrap(), Some("1"));
+        assert_eq!(said(&output(Some(1))).unwrap(), None);
+        assert_eq!(said(&output(Some(127))).unwrap(), None);
+        for lost in [None, Some(2), Some(255)] {
+            assert!(said(&output(lost)).is_err(), "{lost:?}");
+        }
     }
 
     #[test]

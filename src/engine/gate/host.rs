@@ -3,6 +3,7 @@
 use super::scene::absent;
 use super::{Scene, names, unknown, verdict};
 use crate::domain::gate::Gate;
+use crate::domain::host::Privilege;
 use crate::engine::memory::Memory;
 
 const NO_SSH: &str = "the host cannot be asked: SSH is not configured";
@@ -45,7 +46,16 @@ pub(super) fn ready(scene: &Scene) -> Gate {
         None => return unknown(scene, names::HOST_READY, ASKS, &absent(NO_SSH)),
     };
     let offenders: Vec<String> = readiness.blocking().map(|finding| finding.text.clone()).collect();
-    let mut evidence = "sudo allows the reboot".to_owned();
+    let mut evidence = match &readiness.privilege {
+        Privilege::Root => "the login is root".to_owned(),
+        Privilege::Sudo | Privilege::RebootOnly => "sudo allows the reboot".to_owned(),
+        // what blocks is known, and tells more
+        Privilege::Doubtful(why) if offenders.is_empty() => {
+            let why = absent(&format!("it is not known whether the login may reboot: {why}"));
+            return unknown(scene, names::HOST_READY, ASKS, &why);
+        }
+        Privilege::Doubtful(_) => String::new(),
+    };
     for finding in readiness.findings.iter().filter(|finding| !finding.blocks) {
         evidence.push_str(&format!("; {}", finding.text));
     }
