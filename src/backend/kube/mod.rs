@@ -197,17 +197,25 @@ impl Cluster {
     /// Kubelets renew their lease every 10 s and write an unchanged status every 5 min only. Leases that cannot be read
     /// leave the status' word.
     pub async fn nodes(&self) -> Result<Vec<NodeRow>, Error> {
+        Ok(self.nodes_and_beats().await?.0)
+    }
+
+    /// The same, and whether the kubelets' leases could be read: without them the signs of life are too old.
+    pub async fn nodes_and_beats(&self) -> Result<(Vec<NodeRow>, Result<(), Error>), Error> {
         let (of_nodes, of_beats) = (scope_of_nodes(), scope_of_beats());
         let (nodes, beats) =
             futures::join!(self.inner.list::<NodeWire>(&of_nodes), self.inner.list::<BeatWire>(&of_beats));
         let mut rows = nodes?.0;
-        let beats = beats.map(|(beats, _)| beats).unwrap_or_default();
+        let (beats, answer) = match beats {
+            Ok((beats, _)) => (beats, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
+        };
         for beat in beats {
             if let Some(row) = rows.iter_mut().find(|row| row.name == beat.node) {
                 row.heartbeat = row.heartbeat.max(Some(beat.at));
             }
         }
-        Ok(rows)
+        Ok((rows, answer))
     }
 
     /// One node, with its last sign of life as for [`nodes`](Self::nodes).

@@ -85,6 +85,7 @@ pub fn judge(scene: &Scene) -> Vec<Gate> {
             gates.extend([etcd::quorum(scene), etcd::healthy(scene)]);
         }
         Purpose::Settle { memory } => {
+            gates.push(nodes::target(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
             gates.push(pods::critical(scene, &memory.baseline));

@@ -5,6 +5,7 @@ use super::{Scene, names, not_applicable, unknown, verdict};
 use crate::domain::feed::Table;
 use crate::domain::gate::Gate;
 use crate::domain::node::{NodeRow, Readiness};
+use crate::domain::report::Report;
 use crate::domain::text::count;
 use crate::domain::time::{Stamp, brief};
 
@@ -19,6 +20,9 @@ pub(super) fn complaint(row: &NodeRow, newest: Option<Stamp>, scene: &Scene) -> 
         Readiness::NotReady => return Some(format!("{name} is not Ready")),
         Readiness::Unknown => return Some(format!("{name} does not report (Ready is Unknown)")),
     }
+    if scene.beats.is_err() {
+        return None;
+    }
     let Some(beat) = row.heartbeat else { return Some(format!("{name} never gave a sign of life")) };
     let age = newest.map_or(std::time::Duration::ZERO, |newest| newest.since(beat));
     (age > scene.settings.timing.fresh)
@@ -27,6 +31,17 @@ pub(super) fn complaint(row: &NodeRow, newest: Option<Stamp>, scene: &Scene) -> 
 
 fn newest(nodes: &Table<NodeRow>) -> Option<Stamp> {
     nodes.values().filter_map(|row| row.heartbeat).max()
+}
+
+/// The rule's answer, which needs the kubelets' leases unless something speaks against the nodes anyway.
+fn judged(scene: &Scene, name: &str, asks: &str, offenders: &[String], evidence: String) -> Gate {
+    match &scene.beats {
+        Err(report) if offenders.is_empty() => {
+            let why = Report::new(report.kind, format!("node leases cannot be read: {}", report.line()));
+            unknown(scene, name, asks, &why)
+        }
+        _ => verdict(scene, name, asks, offenders, evidence),
+    }
 }
 
 /// The node itself is there, Ready, and reports.
@@ -41,7 +56,7 @@ pub(super) fn target(scene: &Scene) -> Gate {
     };
     let offenders: Vec<String> = complaint(row, newest(nodes), scene).into_iter().collect();
     let state = if row.cordoned { "Ready, cordoned" } else { "Ready" };
-    verdict(scene, names::TARGET, ASKS, &offenders, format!("{} is {state}, boot {}", row.name, row.boot_id))
+    judged(scene, names::TARGET, ASKS, &offenders, format!("{} is {state}, boot {}", row.name, row.boot_id))
 }
 
 /// Every other control-plane node is Ready and reports.
@@ -64,7 +79,7 @@ pub(super) fn control_planes(scene: &Scene) -> Gate {
     for row in others.iter().filter(|row| row.cordoned) {
         evidence.push_str(&format!(", {} is cordoned", row.name));
     }
-    verdict(scene, names::CONTROL_PLANES, ASKS, &offenders, evidence)
+    judged(scene, names::CONTROL_PLANES, ASKS, &offenders, evidence)
 }
 
 /// Every worker is Ready and reports.
@@ -77,5 +92,5 @@ pub(super) fn workers(scene: &Scene) -> Gate {
     let workers: Vec<&NodeRow> = nodes.values().filter(|row| !row.is_control_plane()).collect();
     let newest = newest(nodes);
     let offenders: Vec<String> = workers.iter().filter_map(|row| complaint(row, newest, scene)).collect();
-    verdict(scene, names::WORKERS, ASKS, &offenders, format!("{} Ready", count(workers.len(), "worker")))
+    judged(scene, names::WORKERS, ASKS, &offenders, format!("{} Ready", count(workers.len(), "worker")))
 }

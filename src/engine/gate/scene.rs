@@ -75,6 +75,8 @@ pub struct Scene {
     pub settings: Settings,
     /// The nodes.
     pub nodes: Result<Table<NodeRow>, Report>,
+    /// Whether the kubelets' leases could be read; without them the nodes' signs of life are too old.
+    pub beats: Result<(), Report>,
     /// All pods.
     pub pods: Result<Vec<PodRow>, Report>,
     /// Each API server's readiness by address.
@@ -109,7 +111,10 @@ impl Scene {
     async fn gather(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
         let cluster = &backends.cluster;
         let settings = &backends.settings;
-        let rows = cluster.nodes().await.map_err(Report::from);
+        let (rows, beats) = match cluster.nodes_and_beats().await {
+            Ok((rows, beats)) => (Ok(rows), beats.map_err(Report::from)),
+            Err(error) => (Err(Report::from(error)), Ok(())),
+        };
         let target =
             rows.as_ref().ok().and_then(|rows| rows.iter().find(|row| Some(&row.name) == node).cloned());
         if let (Some(etcd), Ok(rows)) = (&backends.etcd, &rows) {
@@ -138,6 +143,7 @@ impl Scene {
             is_master,
             settings: settings.clone(),
             nodes: rows.map(|rows| rows.into_iter().map(|row| (row.key(), row)).collect()),
+            beats,
             pods: pods.map_err(Report::from),
             endpoints: endpoints.map_err(Report::from).map(|list| {
                 list.into_iter().map(|(at, answer)| (at, answer.map_err(Report::from))).collect()

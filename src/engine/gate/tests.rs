@@ -97,6 +97,7 @@ fn scene() -> Scene {
         is_master: true,
         settings: settings(),
         nodes: Ok(nodes.map(|row| (row.key(), row)).collect()),
+        beats: Ok(()),
         pods: Ok(pods),
         endpoints: Ok(vec![("10.0.0.11:6443".into(), Ok(Duration::from_millis(3)))]),
         lease: Ok(None),
@@ -368,4 +369,48 @@ fn keyspaces_that_differ_close_the_gate_and_incomparable_ones_leave_it_unknown()
     };
     fails(&with(8, 1), names::ETCD_HASH, "differ at revision 70");
     assert_eq!(only_closed(&with(9, 2)).1, Verdict::Unknown);
+}
+
+#[test]
+fn the_last_look_judges_the_node_itself() {
+    let mut away = scene();
+    away.purpose = Purpose::Settle { memory: Box::new(before()) };
+    assert!(closed(&judge(&away)).is_empty());
+    set(&mut away, "cp-2", |row| row.readiness = Readiness::NotReady);
+    fails(&away, names::TARGET, "cp-2 is not Ready");
+}
+
+#[test]
+fn a_login_of_doubtful_rights_leaves_the_host_unknown() {
+    let with = |privilege, findings| Scene {
+        readiness: Some(Ok(HostReadiness { at: NOW, privilege, findings })),
+        ..scene()
+    };
+    let doubtful = || Privilege::Doubtful("a password is required".into());
+    let (name, verdict, evidence) = only_closed(&with(doubtful(), Vec::new()));
+    assert_eq!((name.as_str(), verdict), (names::HOST_READY, Verdict::Unknown));
+    assert!(evidence.contains("a password is required") && !evidence.contains("allows"), "{evidence}");
+    let finding = HostFinding { check: "inhibitor".into(), blocks: true, text: "inhibited".into() };
+    fails(&with(doubtful(), vec![finding]), names::HOST_READY, "inhibited");
+    for privilege in [Privilege::Root, Privilege::Sudo, Privilege::RebootOnly] {
+        assert!(closed(&judge(&with(privilege, Vec::new()))).is_empty());
+    }
+}
+
+#[test]
+fn without_the_kubelets_leases_nobody_is_called_stale() {
+    let mut scene = scene();
+    scene.beats = Err(Report::new(FailureKind::Forbidden, "leases is forbidden"));
+    set(&mut scene, "cp-3", |row| row.heartbeat = Some(Stamp(NOW.0 - 200_000)));
+    let gates = judge(&scene);
+    for name in [names::TARGET, names::CONTROL_PLANES] {
+        let gate = gates.iter().find(|gate| gate.name == name).unwrap();
+        assert_eq!(gate.verdict, Verdict::Unknown);
+        assert!(gate.evidence.starts_with("node leases cannot be read: "), "{}", gate.evidence);
+    }
+    set(&mut scene, "cp-3", |row| row.readiness = Readiness::NotReady);
+    let gates = judge(&scene);
+    let gate = gates.iter().find(|gate| gate.name == names::CONTROL_PLANES).unwrap();
+    assert_eq!(gate.verdict, Verdict::Failed);
+    assert_eq!(gate.evidence, "cp-3 is not Ready");
 }

@@ -6,7 +6,7 @@ use crate::domain::plan::{Kind, StepKind};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
 use crate::domain::text::count;
-use crate::domain::time::brief;
+use crate::domain::time::{Stamp, brief};
 use crate::engine::gate::{Purpose, Scene, baseline, closed, judge};
 use crate::engine::job::{Ending, Job};
 use crate::engine::memory::MemberBefore;
@@ -88,6 +88,8 @@ fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
 /// Every gate again, fresh, and the node as we left it.
 pub(super) async fn recheck(job: &Job) -> Ending {
     job.say("reading every gate again");
+    // a reading may take a minute: it is as old as its beginning
+    let began = now();
     let (scene, gates) = look(job, before(job)).await?;
     if let Some(report) = not_passed(&gates) {
         return Err(report);
@@ -109,20 +111,29 @@ pub(super) async fn recheck(job: &Job) -> Ending {
         }
         _ => {}
     }
-    job.remember(|memory| memory.rechecked = Some(now()))?;
+    job.remember(|memory| memory.rechecked = Some(began))?;
     Ok(Outcome::Done(format!("{} passed again", count(gates.len(), "gate"))))
 }
 
 /// How old the last reading of all gates may be when the reboot is asked for.
 const FRESH: Duration = Duration::from_secs(15);
 
+/// A reading from the future tells that the clock was set back meanwhile, and nothing about its age.
+fn is_fresh(read: Option<Stamp>, now: Stamp) -> bool {
+    read.is_some_and(|at| at <= now && now.since(at) <= FRESH)
+}
+
 /// Gates that were read while the engineer thought about the reboot are no evidence any more: reads them again.
 pub(super) async fn still_open(job: &Job) -> Result<(), Report> {
-    let age = job.memory().rechecked.map(|at| now().since(at));
-    if age.is_some_and(|age| age <= FRESH) {
+    let (read, now) = (job.memory().rechecked, now());
+    if is_fresh(read, now) {
         return Ok(());
     }
-    let words = age.map_or_else(|| "were not read".to_owned(), |age| format!("were read {} ago", brief(age)));
+    let words = match read {
+        Some(at) if at <= now => format!("were read {} ago", brief(now.since(at))),
+        Some(_) => "were read before the clock was set back".to_owned(),
+        None => "were not read".to_owned(),
+    };
     job.note(format!("the gates {words}: reading them once more")).await;
     recheck(job).await.map(|_| ())
 }
@@ -183,12 +194,34 @@ pub(super) async fn settle(job: &Job) -> Ending {
     let (scene, gates) = look(job, purpose).await?;
     let closed = closed(&gates);
     let node = job.node()?;
-    let is_cordoned = scene.target().is_some_and(|row| row.cordoned);
-    let schedulable = if is_cordoned { "cordoned" } else { "schedulable" };
+    let schedulable = placing(&scene);
     if closed.is_empty() {
         debug_assert_eq!(job.shared.plan.kind, Kind::Reboot);
         return Ok(Outcome::Done(format!("{} passed; {node} is {schedulable}", count(gates.len(), "gate"))));
     }
     let words: Vec<String> = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
     Ok(Outcome::Warned(format!("{node} is {schedulable}, but {}", words.join("; "))))
+}
+
+/// Whether pods may be placed on the node, as far as it could be read.
+fn placing(scene: &Scene) -> &'static str {
+    match scene.target() {
+        Some(row) if row.cordoned => "cordoned",
+        Some(_) => "schedulable",
+        None => "in a state that could not be read",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_is_fresh_for_a_while_and_never_from_the_future() {
+        let now = Stamp(100_000);
+        assert!(is_fresh(Some(Stamp(85_000)), now));
+        assert!(!is_fresh(Some(Stamp(84_999)), now));
+        assert!(!is_fresh(Some(Stamp(100_001)), now), "the clock was set back");
+        assert!(!is_fresh(None, now));
+    }
 }
