@@ -83,7 +83,7 @@ fn each_request_has_its_rung() {
         (blocked, typed("worker-1")),
         (request(Kind::Reboot, &["worker-1"]), typed("worker-1")),
         (request(Kind::Cordon, &["cp-1"]), typed("cp-1")),
-        (request(Kind::Drain, &["worker-1", "cp-1"]), typed("worker-1")),
+        (request(Kind::Drain, &["worker-1", "cp-1"]), typed("cp-1")),
         (request(Kind::Reboot, &["cp-2"]), typed("cp-2")),
     ];
     for (request, rung) in cases {
