@@ -180,7 +180,7 @@ impl Job {
     pub async fn assure_lock(&self) -> Result<(), Error> {
         match self.shared.keeper() {
             Some(keeper) if !matches!(self.step.kind, StepKind::Uncordon | StepKind::Unlock) => {
-                keeper.assure().await
+                Box::pin(keeper.assure()).await
             }
             _ => Ok(()),
         }

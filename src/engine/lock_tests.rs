@@ -39,9 +39,9 @@ fn serve(server: &mut Server, method: &str, body: &Value) -> Response {
         return refuse(code);
     }
     if method == "PATCH" {
-        json_patch::merge(&mut server.lease, body)
+        json_patch::merge(&mut server.lease, body);
     } else {
-        server.lease = body.clone()
+        server.lease = body.clone();
     }
     server.lease["metadata"]["uid"] = json!("u");
     server.lease["metadata"]["resourceVersion"] = json!("1");
