@@ -40,6 +40,9 @@ async fn published(cluster: &Cluster, dir: &Path) -> Result<Served, Report> {
 pub async fn serve(dir: &Path, choice: &Rehearsal) -> Result<Exit, Report> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| trouble("signals cannot be caught", &error))?;
+    let _lock = hold(dir).map_err(|report| {
+        report.hint("another `pitstop sim` may be serving from it: end that one, or name another directory")
+    })?;
     let cluster = start(choice)?;
     let served = published(&cluster, dir).await?;
     line(&format!(
@@ -88,14 +91,19 @@ impl Stage {
     ///
     /// # Errors
     /// The configuration that was written cannot be read.
-    pub fn place(&self, global: &Global) -> Result<Place, Report> {
+    pub fn place(&self, given: &Global) -> Result<Place, Report> {
         let global = Global {
             kubeconfig: Some(self.served.kubeconfig.clone()),
             config: Some(self.served.config.clone()),
-            read_only: global.read_only,
+            read_only: given.read_only,
             ..Global::default()
         };
-        Ok(Place { state_dir: self.dir.join("state"), ..Place::new(&global)? })
+        let mut place = Place { state_dir: self.dir.join("state"), ..Place::new(&global)? };
+        // what the engineer protects by hand is protected in a rehearsal too
+        if given.config.is_some() {
+            place.config.protected = config::load(given.config.as_deref())?.protected;
+        }
+        Ok(place)
     }
 
     /// For the header.
@@ -113,14 +121,18 @@ fn directory(state: &Path) -> Result<(PathBuf, File), Report> {
     let candidates = [state.join("demo"), state.join(format!("demo-{}", std::process::id()))];
     let mut last = None;
     for dir in candidates {
-        let lock = dir.join(".lock");
-        let taken = std::fs::create_dir_all(&dir)
-            .and_then(|()| File::create(&lock))
-            .and_then(|file| file.try_lock().map(|()| file).map_err(std::io::Error::other));
-        match taken {
+        match hold(&dir) {
             Ok(file) => return Ok((dir, file)),
-            Err(error) => last = Some(trouble(&format!("{} cannot be used", dir.display()), &error)),
+            Err(report) => last = Some(report),
         }
     }
     Err(last.unwrap_or_else(|| Report::new(FailureKind::Local, "no directory for the demo")))
+}
+
+/// Keeps a second cluster out of a directory for as long as the file lives.
+fn hold(dir: &Path) -> Result<File, Report> {
+    std::fs::create_dir_all(dir)
+        .and_then(|()| File::create(dir.join(".lock")))
+        .and_then(|file| file.try_lock().map(|()| file).map_err(std::io::Error::other))
+        .map_err(|error| trouble(&format!("{} cannot be used", dir.display()), &error))
 }
