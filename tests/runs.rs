@@ -379,3 +379,20 @@ async fn a_run_that_waits_says_so_again_after_each_answer() {
         driven.until_state(RunState::Waiting).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_second_try_takes_over_what_the_first_left_behind() {
+    let stage = Stage::new("default");
+    let mut first = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    first.until_step(StepKind::Recheck).await;
+    first.run.cancel.cancel();
+    assert_eq!(first.end().await, RunState::Interrupted);
+    let node = stage.sim.store().get(&NODES, "", "worker-1").expect("a node");
+    assert_eq!(node["spec"]["unschedulable"], json!(true));
+
+    let mut second = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    assert_eq!(second.end().await, RunState::Done);
+    assert!(second.view().left.is_empty(), "{:?}", second.view().left);
+    let node = stage.sim.store().get(&NODES, "", "worker-1").expect("a node");
+    assert_ne!(node["spec"]["unschedulable"], json!(true), "{}", node["metadata"]["annotations"]);
+}

@@ -1,6 +1,7 @@
 //! What a run remembers from one step for a later one; kept in the journal with every change.
 
 use super::gate::Baseline;
+use crate::domain::ids::RunId;
 use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct Memory {
     pub node_uid: Option<String>,
     /// The node as it was last seen before the reboot: its address is needed while the API is away.
     pub node: Option<NodeRow>,
+    /// The run whose lock this run took over.
+    #[serde(default)]
+    pub took_over: Option<RunId>,
     /// Whether this run made the node unschedulable.
     pub has_cordoned: bool,
     /// When every gate was last found open before the reboot.

@@ -15,6 +15,14 @@ fn is_ours(job: &Job, row: &NodeRow) -> bool {
         .is_some_and(|note| note.run.as_ref() == Some(&job.shared.run) && note.prior_cordoned != Some(true))
 }
 
+/// Whether the cordon was left behind by the very run whose lock this run took over, on a node that was schedulable
+/// before: then it is for this run to take it back.
+fn is_inherited(job: &Job, row: &NodeRow) -> bool {
+    let from = job.memory().took_over;
+    let is_of = |note: &CordonNote| note.run.is_some() && note.run == from;
+    row.cordon.as_ref().is_some_and(|note| is_of(note) && note.prior_cordoned == Some(false))
+}
+
 fn by_whom(row: &NodeRow) -> String {
     match &row.cordon {
         Some(note) => {
@@ -30,7 +38,8 @@ pub(super) async fn cordon(job: &Job) -> Ending {
     let node = job.node()?;
     let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
     same_node(job, &row)?;
-    if row.cordoned && !is_ours(job, &row) {
+    let is_inherited = is_inherited(job, &row);
+    if row.cordoned && !is_ours(job, &row) && !is_inherited {
         return Ok(Outcome::Skipped(format!(
             "{node} is cordoned already, {}; it stays so at the end",
             by_whom(&row)
@@ -50,7 +59,12 @@ pub(super) async fn cordon(job: &Job) -> Ending {
         ));
     }
     job.remember(|memory| memory.has_cordoned = true)?;
-    Ok(Outcome::Done(format!("{node} is unschedulable; it was schedulable before")))
+    let how = if is_inherited {
+        "stays unschedulable, taken over from the earlier run"
+    } else {
+        "is unschedulable"
+    };
+    Ok(Outcome::Done(format!("{node} {how}; it was schedulable before")))
 }
 
 /// The node as it is after it, or as somebody else cordoned it meanwhile: theirs is not noted as ours.
@@ -61,7 +75,7 @@ async fn attempt(job: &Job, first: &NodeRow) -> Result<NodeRow, Error> {
     if row.uid != first.uid {
         return Err(another(&row).into());
     }
-    if row.cordoned {
+    if row.cordoned && !is_inherited(job, &row) {
         return Ok(row);
     }
     let note = CordonNote {

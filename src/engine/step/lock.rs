@@ -29,10 +29,14 @@ pub(super) async fn take(job: &Job) -> Ending {
         Some(row) => format!("held as {}; taken over from {}", claim.holder, row.words(now())),
         None => format!("held as {}", claim.holder),
     };
-    let was_adopted = held.adopted.is_some();
+    // one's own, or what the engineer said is to be taken over, is what was asked for; anything else is worth a look
+    let is_expected =
+        held.adopted.as_ref().is_none_or(|row| row.holder == claim.holder || settings.adopt_lock);
+    let from = held.adopted.as_ref().and_then(|row| row.run.clone());
     let keeper = Keeper::start(job.backends().cluster.clone(), held, job.permit().clone());
     job.shared.keep(Some(Arc::new(keeper)));
-    Ok(if was_adopted { Outcome::Warned(words) } else { Outcome::Done(words) })
+    job.remember(|memory| memory.took_over = from)?;
+    Ok(if is_expected { Outcome::Done(words) } else { Outcome::Warned(words) })
 }
 
 async fn attempt(job: &Job, mut claim: LeaseClaim) -> Result<crate::backend::kube::LeaseHeld, Error> {
