@@ -82,7 +82,7 @@ fn state_words(run: Option<&RunView>, state: RunState) -> Option<(Level, String)
     let step = step.unwrap_or_else(|| "the next step".to_owned());
     match state {
         RunState::Waiting => Some((Level::Info, format!("{step} waits for its confirmation: N"))),
-        RunState::Paused => Some((Level::Info, format!("paused before {step}"))),
+        RunState::Paused => Some((Level::Info, format!("paused before {step}: N goes on"))),
         RunState::Failed => Some((Level::Error, format!("stopped at {step}: T tries again, X aborts"))),
         RunState::Running | RunState::Interrupted | RunState::Done | RunState::Aborted => None,
     }

@@ -308,6 +308,17 @@ fn automatic_asks_once_and_pause_never() {
 }
 
 #[test]
+fn a_paused_run_is_stepped_by_its_key() {
+    let mut model = with_run(&[StepKind::Preflight, StepKind::Cordon]);
+    tell(&mut model, RunChange::State { state: RunState::Paused, automatic: false });
+    assert!(footer(&model).iter().any(|hint| hint.keys == "N"), "offered");
+    assert_eq!(keys(&mut model, "N"), [Effect::Command { op: OpId(1), command: RunCommand::Confirm(0) }]);
+    end(&mut model, 0, Outcome::Done("ok".into()), RunState::Paused);
+    assert!(keys(&mut model, "N").is_empty(), "a changing step asks");
+    assert_eq!(keys(&mut model, "y"), [Effect::Command { op: OpId(1), command: RunCommand::Confirm(1) }]);
+}
+
+#[test]
 fn no_dialog_opens_by_itself() {
     let mut model = with_run(&[StepKind::Cordon]);
     let failed = Outcome::Failed(Report::new(FailureKind::Refused, "no"));
