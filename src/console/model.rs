@@ -6,7 +6,7 @@ use super::list::ListState;
 use super::msg::Orphan;
 use crate::domain::budget::BudgetRow;
 use crate::domain::config::{DrainOptions, Policy};
-use crate::domain::etcd::EtcdView;
+use crate::domain::etcd::{EtcdView, Quorum};
 use crate::domain::feed::{Kept, Liveness, Source, Table};
 use crate::domain::guard::Request;
 use crate::domain::host::HostFacts;
@@ -101,6 +101,8 @@ pub struct Known {
     pub has_budgets: bool,
     /// The last round over the etcd members.
     pub etcd: Option<EtcdView>,
+    /// The quorum when a member answered last, and when that was.
+    pub heard: Option<(Quorum, Stamp)>,
     /// What hosts said of their boot.
     pub hosts: BTreeMap<NodeName, HostFacts>,
     /// The maintenance lock as it is now.

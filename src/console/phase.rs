@@ -6,7 +6,7 @@ use crate::domain::ids::NodeName;
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::plan::StepKind;
 use crate::domain::run::{RunState, RunView, StepState, StepView};
-use crate::domain::time::Stamp;
+use crate::domain::time::{Stamp, brief};
 use std::time::Duration;
 
 /// What a node is. In the order of urgency, the worst first.
@@ -110,6 +110,20 @@ pub fn booted(model: &Model, row: &NodeRow) -> Option<Stamp> {
     let facts = model.known.hosts.get(&row.name);
     let by_host = facts.filter(|facts| row.boot_id.is_empty() || facts.boot_id == row.boot_id);
     by_host.map(crate::domain::host::HostFacts::booted).or(row.booted)
+}
+
+/// What is known of etcd's quorum, in words; when no member answers, with what was known last.
+pub fn quorum_words(model: &Model) -> Option<String> {
+    let etcd = model.known.etcd.as_ref()?;
+    let words = etcd.words()?;
+    let heard = model.known.heard.filter(|_| etcd.is_silent());
+    Some(match heard {
+        None => words,
+        Some((quorum, at)) => {
+            let age = brief(model.now.since(at));
+            format!("{words} (last known {}/{}, {age} ago)", quorum.healthy, quorum.voters)
+        }
+    })
 }
 
 /// How a source is, by the age of its last answer.

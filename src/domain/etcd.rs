@@ -187,10 +187,28 @@ impl EtcdView {
         for member in &self.members {
             concerns.extend(member.concerns().into_iter().map(|text| format!("{}: {text}", member.label())));
         }
-        if !self.members.is_empty() && self.leader().is_none() {
+        if !self.is_silent() && !self.members.is_empty() && self.leader().is_none() {
             concerns.push("no leader that a majority of the voters names".to_owned());
         }
         concerns
+    }
+
+    /// Whether there are members, and none of them answered in the last round: nothing is known of the quorum then.
+    pub fn is_silent(&self) -> bool {
+        !self.members.is_empty() && !self.members.iter().any(MemberRow::speaks)
+    }
+
+    /// What is known of the quorum, in words. `QUORUM LOST` only by the word of a member that answers.
+    pub fn words(&self) -> Option<String> {
+        let quorum = self.quorum()?;
+        if self.is_silent() {
+            return Some("etcd: no member answers, quorum not known".to_owned());
+        }
+        if quorum.margin().is_none() && self.leader().is_some() {
+            // the members that answer follow a leader; too few of them are well
+            return Some(format!("etcd {}/{} healthy, none to spare", quorum.healthy, quorum.voters));
+        }
+        Some(quorum.words())
     }
 
     /// Counts voters and healthy voters; `None` while no membership is known.
@@ -373,6 +391,23 @@ mod tests {
         assert!(may(5, 4, true));
         assert!(!may(2, 2, true));
         assert!(!may(1, 1, true));
+    }
+
+    #[test]
+    fn quorum_is_lost_only_by_the_word_of_a_member() {
+        let silent = |id| {
+            let health = MemberHealth::Silent(Report::new(super::super::report::FailureKind::Timeout, "x"));
+            MemberRow { health, ..member(id, 1, 4) }
+        };
+        let none = view(vec![silent(1), silent(2), silent(3)]);
+        assert_eq!(none.words().as_deref(), Some("etcd: no member answers, quorum not known"));
+        assert!(!none.quorum().unwrap().may_lose(true, false), "not known is not healthy");
+        let one = view(vec![silent(1), silent(2), member(3, 0, 4)]);
+        assert_eq!(one.words().as_deref(), Some("etcd 1/3, QUORUM LOST"));
+        let alarmed = |id| MemberRow { health: MemberHealth::Unhealthy(vec!["alarm".into()]), ..member(id, 1, 4) };
+        let led = view(vec![member(1, 1, 4), alarmed(2), alarmed(3)]);
+        assert_eq!(led.words().as_deref(), Some("etcd 1/3 healthy, none to spare"));
+        assert_eq!(EtcdView::default().words(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Choice, Confirm, Fact, Prompt, Target, Toggle, Tone};
 use crate::console::forecast::{Tally, tally};
 use crate::console::model::Model;
-use crate::console::phase::{Pulse, node_phase, pulse};
+use crate::console::phase::{Pulse, node_phase, pulse, quorum_words};
 use crate::domain::config::DrainOptions;
 use crate::domain::feed::Source;
 use crate::domain::guard::{Request, World, demand};
@@ -238,7 +238,7 @@ fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec
                 quorum.healthy.saturating_sub(usize::from(!member.learner && member.health.is_healthy()));
             let words = format!(
                 "{}; without {node}: {left} of {}, {} needed",
-                quorum.words(),
+                quorum_words(model).unwrap_or_default(),
                 quorum.voters,
                 quorum.needed()
             );

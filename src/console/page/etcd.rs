@@ -3,6 +3,7 @@
 use super::{ago, list};
 use crate::console::dialog::{Fact, Tone};
 use crate::console::model::Model;
+use crate::console::phase::quorum_words;
 use crate::domain::etcd::{MemberHealth, MemberRow, MemberStatus};
 use crate::domain::text::bytes;
 
@@ -19,7 +20,7 @@ pub(super) fn facts(model: &Model, id: u64) -> Option<Vec<Fact>> {
         facts.extend(self::status(model, status, row.lag));
     }
     facts.push(Fact::plain("reached", &*etcd.access));
-    facts.extend(etcd.quorum().map(|quorum| Fact::plain("quorum", quorum.words())));
+    facts.extend(quorum_words(model).map(|words| Fact::plain("quorum", words)));
     facts.extend(etcd.disagreement.iter().map(|words| Fact::toned(Tone::Bad, "disagreement", &**words)));
     Some(facts)
 }

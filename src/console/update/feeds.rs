@@ -187,6 +187,9 @@ pub(super) fn etcd(model: &mut Model, view: EtcdView) -> Vec<Effect> {
     let leader = |view: &EtcdView| view.leader().map(|member| member.id);
     let margin = |view: &EtcdView| view.quorum().map(crate::domain::etcd::Quorum::margin);
     let mut lines = Vec::new();
+    if let Some(quorum) = view.quorum().filter(|_| !view.is_silent()) {
+        model.known.heard = Some((quorum, view.at));
+    }
     if let Some(old) = &model.known.etcd {
         if let (Some(before), Some(now)) = (leader(old), view.leader())
             && before != now.id
@@ -194,10 +197,11 @@ pub(super) fn etcd(model: &mut Model, view: EtcdView) -> Vec<Effect> {
             lines.push((Level::Info, format!("etcd: {} leads now", now.name)));
         }
         if let (Some(before), Some(quorum)) = (margin(old), view.quorum())
-            && before != quorum.margin()
+            && (before != quorum.margin() || old.is_silent() != view.is_silent())
         {
-            let level = if quorum.margin() < before { Level::Warn } else { Level::Info };
-            lines.push((level, quorum.words()));
+            let is_worse = quorum.margin() < before || view.is_silent();
+            let level = if is_worse { Level::Warn } else { Level::Info };
+            lines.push((level, view.words().unwrap_or_else(|| quorum.words())));
         }
     }
     model.known.etcd = Some(view);

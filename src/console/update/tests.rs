@@ -319,6 +319,22 @@ fn a_paused_run_is_stepped_by_its_key() {
 }
 
 #[test]
+fn silence_is_not_a_lost_quorum() {
+    let mut model = samples::model();
+    let mut view = samples::etcd();
+    for member in &mut view.members {
+        let report = Report::new(FailureKind::Timeout, "no answer");
+        member.health = crate::domain::etcd::MemberHealth::Silent(report);
+    }
+    update(&mut model, Msg::Etcd(Generation(1), view));
+    model.now = Stamp(NOW.0 + 8_000);
+    let words = crate::console::phase::quorum_words(&model).unwrap();
+    assert_eq!(words, "etcd: no member answers, quorum not known (last known 3/3, 8s ago)");
+    let last = model.log.iter().last().unwrap().1;
+    assert!(last.text.contains("quorum not known"), "{}", last.text);
+}
+
+#[test]
 fn no_dialog_opens_by_itself() {
     let mut model = with_run(&[StepKind::Cordon]);
     let failed = Outcome::Failed(Report::new(FailureKind::Refused, "no"));

@@ -8,6 +8,7 @@ use super::table::{Column, TableRow};
 use super::theme::Tone;
 use super::words;
 use crate::console::model::{Model, Pane};
+use crate::console::phase::quorum_words;
 use crate::console::rows::visible_members;
 use crate::domain::etcd::{EtcdView, LAG_LIMIT, MemberRow, MemberStatus};
 use crate::domain::feed::Source;
@@ -78,16 +79,17 @@ fn trouble(view: &EtcdView) -> Option<String> {
     if let Some(words) = &view.disagreement {
         return Some(words.clone());
     }
-    let leaderless = !view.members.is_empty() && view.leader().is_none();
+    let leaderless = !view.members.is_empty() && !view.is_silent() && view.leader().is_none();
     leaderless.then(|| "no leader that a majority of the voters names".to_owned())
 }
 
 /// `3/3, can lose 1`.
 fn margin<'a>(look: &Look, model: &Model, view: &EtcdView) -> Option<Span<'a>> {
     let quorum = view.quorum()?;
-    let words = quorum.words();
-    let words = words.strip_prefix("etcd ").unwrap_or(&words).to_owned();
+    let words = quorum_words(model)?;
+    let words = words.strip_prefix("etcd: ").or(words.strip_prefix("etcd ")).unwrap_or(&words).to_owned();
     let tone = match quorum.margin() {
+        _ if view.is_silent() => Tone::Unknown,
         _ if source::as_of(model, Source::Etcd).is_some() => Tone::Unknown,
         None => Tone::Bad,
         Some(0) => Tone::Warn,

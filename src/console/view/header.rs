@@ -6,6 +6,7 @@ use super::text::{columns, cut_middle, line_width, width};
 use super::theme::Tone;
 use super::words;
 use crate::console::model::Model;
+use crate::console::phase::quorum_words;
 use crate::domain::feed::Source;
 use crate::domain::run::{RunState, RunView};
 use crate::domain::time::clock;
@@ -118,17 +119,22 @@ fn liveness<'a>(look: &Look, model: &Model) -> Line<'a> {
 
 /// What etcd can lose, in words.
 fn quorum<'a>(look: &Look, model: &Model) -> Line<'a> {
-    let Some(quorum) = model.known.etcd.as_ref().and_then(crate::domain::etcd::EtcdView::quorum) else {
+    let etcd = model.known.etcd.as_ref();
+    let quorum = etcd.and_then(crate::domain::etcd::EtcdView::quorum);
+    let (Some(quorum), Some(words)) = (quorum, quorum_words(model)) else {
         return look.line(Tone::Unknown, format!("etcd quorum {} not known", look.glyphs.unknown));
     };
+    if etcd.is_some_and(crate::domain::etcd::EtcdView::is_silent) {
+        return look.line(Tone::Unknown, format!("{} {words}", look.glyphs.unknown));
+    }
     let tone = match quorum.margin() {
         None => Tone::Bad,
         Some(0) => Tone::Warn,
         Some(_) => Tone::Text,
     };
     match source::as_of(model, Source::Etcd) {
-        Some(age) => look.line(Tone::Unknown, format!("{} {} {age}", look.glyphs.unknown, quorum.words())),
-        None => look.line(tone, quorum.words()),
+        Some(age) => look.line(Tone::Unknown, format!("{} {words} {age}", look.glyphs.unknown)),
+        None => look.line(tone, words),
     }
 }
 
