@@ -75,9 +75,10 @@ fn orphan(record: &Record) -> Option<Orphan> {
         return None;
     }
     let step = record.view.as_ref().and_then(|view| Some(view.steps.get(view.current()?)?.step.kind.name()));
-    let at = step.map(|step| format!(", at {step}")).unwrap_or_default();
-    let words = format!("in {}{at}; left: {}", record.header.context, left.join("; "));
-    Some(Orphan { run: record.header.run.clone(), words })
+    let at = step.map(|step| format!("stopped at {step}, ")).unwrap_or_default();
+    let words = format!("{at}in {}", record.header.context);
+    let brief = record.view.as_ref().map(crate::domain::undo::brief).unwrap_or_default();
+    Some(Orphan { run: record.header.run.clone(), brief, words, left })
 }
 
 #[cfg(test)]

@@ -226,6 +226,8 @@ pub struct Model {
     pub starting: BTreeMap<OpId, Request>,
     /// The run that the run pane shows and that `N A P T K X` speak to.
     pub open: Option<OpId>,
+    /// What earlier processes left was told and was not dismissed or opened yet.
+    pub is_calling: bool,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -251,6 +253,7 @@ impl Model {
             runs: Vec::new(),
             starting: BTreeMap::new(),
             open: None,
+            is_calling: false,
             flash: None,
             next_op: 1,
             is_quitting: false,

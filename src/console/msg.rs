@@ -17,8 +17,20 @@ use serde::{Deserialize, Serialize};
 pub struct Orphan {
     /// The run.
     pub run: RunId,
-    /// What it was, how far it came and what it may have left changed.
+    /// What it left changed, in few words, the node first; empty when only its journal's requests tell.
+    pub brief: String,
+    /// How far it came, and in which context.
     pub words: String,
+    /// What it may have left changed, each with the command that puts it back where there is one.
+    pub left: Vec<String>,
+}
+
+impl Orphan {
+    /// `worker-2 is cordoned, the lock is held: run reboot-… of an earlier session stopped at drain, in lab`.
+    pub fn line(&self) -> String {
+        let left = if self.brief.is_empty() { self.left.join("; ") } else { self.brief.clone() };
+        format!("{left}: run {} of an earlier session {}", self.run, self.words)
+    }
 }
 
 /// What happened.

@@ -70,6 +70,7 @@ const WORDS: &[Word] = &[
     word("budgets", T::Nothing, Some(C::Focus(Pane::Budgets)), "go to the disruption budgets"),
     word("log", T::Nothing, Some(C::Focus(Pane::Log)), "go to the log"),
     word("run", T::Run, Some(C::Focus(Pane::Run)), "go to the open run, or to the one named"),
+    word("orphans", T::Nothing, Some(C::Orphans), "what runs of earlier sessions left changed"),
     word("filter", T::Text, None, "filter the focused pane"),
     word("sort", T::Column, None, "sort the focused pane"),
     word("reverse", T::Nothing, Some(C::Reverse), "sort the other way round"),

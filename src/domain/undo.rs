@@ -122,6 +122,21 @@ pub fn undo(view: &RunView) -> Undo {
     undo
 }
 
+/// What is changed now and is not so for good, in few words: `cp-1 is cordoned, the lock is held`; empty = nothing.
+pub fn brief(view: &RunView) -> String {
+    let nodes = view.nodes.iter().filter_map(|node| {
+        let trace = Trace { view, node };
+        match (trace.is_cordoned_by_us(), trace.is_unverified()) {
+            (true, true) => Some(format!("{node} is cordoned and its return is not verified")),
+            (true, false) => Some(format!("{node} is cordoned")),
+            (false, true) => Some(format!("the return of {node} is not verified")),
+            (false, false) => None,
+        }
+    });
+    let lock = is_locked(view).then(|| "the lock is held".to_owned());
+    nodes.chain(lock).collect::<Vec<_>>().join(", ")
+}
+
 /// What stays changed when a run ends in a state, in words; empty = as it was found, or as it was asked for.
 pub fn left(view: &RunView, end: RunState) -> Vec<String> {
     let mut left = left_on_nodes(view, end);
@@ -257,10 +272,11 @@ mod tests {
         drain.progress = Some(Progress { done: Some(2), ..Progress::default() });
         let mut view = run(Kind::Reboot, vec![done(StepKind::Lock), done(StepKind::Cordon), drain]);
         let plan = undo(&view);
+        assert_eq!(brief(&view), "cp-1 is cordoned, the lock is held");
         assert_eq!(kinds(&plan), [StepKind::Uncordon, StepKind::Unlock]);
         assert_eq!(plan.stays, ["2 pods were moved away from cp-1 and do not come back by themselves"]);
         view.steps.extend([done(StepKind::Uncordon), done(StepKind::Unlock)]);
-        assert_eq!(left(&view, RunState::Aborted), plan.stays);
+        assert_eq!((left(&view, RunState::Aborted), brief(&view)), (plan.stays, String::new()));
     }
 
     #[test]

@@ -173,6 +173,8 @@ pub enum Subject {
     Budget(BudgetKey),
     /// What a budget blocks, and why.
     Block(BudgetKey),
+    /// What runs of earlier processes left.
+    Orphans,
     /// A log line by its number.
     Line(u64),
     /// A step of a run.

@@ -197,6 +197,8 @@ pub enum Command {
     Snapshot,
     /// Why the selected budget blocks.
     Block,
+    /// What runs of earlier processes left.
+    Orphans,
     /// Confirm the step that waits.
     Confirm,
     /// Go on by itself until something is not green.

@@ -7,6 +7,7 @@ mod step;
 
 use super::dialog::{Fact, Subject, Tone};
 use super::model::Model;
+use super::msg::Orphan;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::time::{Stamp, brief};
 
@@ -17,6 +18,7 @@ pub fn title(subject: &Subject) -> String {
         Subject::Member(id) => format!("etcd member {id:x}"),
         Subject::Budget(key) => format!("budget {key}"),
         Subject::Block(key) => format!("what {key} blocks"),
+        Subject::Orphans => "runs of earlier sessions that did not end".to_owned(),
         Subject::Line(_) => "log line".to_owned(),
         Subject::Step(op, step) => format!("run {op}, step {}", step + 1),
     }
@@ -29,10 +31,25 @@ pub fn facts(model: &Model, subject: &Subject) -> Vec<Fact> {
         Subject::Member(id) => etcd::facts(model, *id),
         Subject::Budget(key) => model.known.budgets.get(key).map(|row| budget::facts(model, row)),
         Subject::Block(key) => model.known.budgets.get(key).map(|row| budget::block(model, row)),
+        Subject::Orphans => Some(orphans(model)),
         Subject::Line(number) => model.log.get(*number).map(|line| self::line(model, line)),
         Subject::Step(op, step) => step::facts(model, *op, *step),
     };
     facts.unwrap_or_else(|| vec![Fact::toned(Tone::Attention, "", "it is not there any more")])
+}
+
+/// What earlier runs left, and the commands that help on.
+fn orphans(model: &Model) -> Vec<Fact> {
+    let one = |orphan: &Orphan| {
+        let mut facts = list(Tone::Attention, "left", orphan.left.iter().cloned());
+        facts.push(Fact::plain("run", format!("{}: {}", orphan.run, orphan.words)));
+        facts.push(Fact::plain("its story", format!("pitstop runs show {}", orphan.run)));
+        facts.push(Fact::plain("", ""));
+        facts
+    };
+    let mut facts: Vec<Fact> = model.known.orphans.iter().flat_map(one).collect();
+    facts.push(Fact::toned(Tone::Dim, "note", "nothing of it was taken up again: look at the node, then put it back"));
+    facts
 }
 
 fn line(model: &Model, line: &LogLine) -> Vec<Fact> {

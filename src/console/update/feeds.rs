@@ -1,6 +1,5 @@
 //! What the sources tell: tables, etcd, hosts, and the log lines about changes that nobody announces.
 
-use super::flash;
 use crate::console::model::{Known, Model};
 use crate::console::msg::{Effect, Orphan};
 use crate::domain::etcd::EtcdView;
@@ -258,16 +257,15 @@ pub(super) fn orphans(model: &mut Model, orphans: Vec<Orphan>) -> Vec<Effect> {
             model,
             Level::Warn,
             None,
-            format!("an earlier run did not end: {}: {}", orphan.run, orphan.words),
+            format!(
+                "an earlier run did not end: {}: {}; left: {}",
+                orphan.run,
+                orphan.words,
+                orphan.left.join("; ")
+            ),
         );
     }
-    if let Some(first) = orphans.first() {
-        let words = format!(
-            "an earlier run did not end: {} (see the log; pitstop runs show {})",
-            first.run, first.run
-        );
-        flash(model, Level::Warn, words);
-    }
+    model.is_calling = !orphans.is_empty();
     model.known.orphans = orphans;
     Vec::new()
 }

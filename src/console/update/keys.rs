@@ -77,6 +77,8 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
         return Vec::new();
     }
     match command {
+        C::Orphans => open_orphans(model),
+        C::Focus(Pane::Run) if model.is_calling => open_orphans(model),
         C::Focus(pane) => focus(model, pane),
         C::NextPane => turn(model, 1),
         C::PriorPane => turn(model, 4),
@@ -120,6 +122,12 @@ pub(super) fn focus(model: &mut Model, pane: Pane) {
     }
 }
 
+/// What earlier runs left; once read, it is not called out any more.
+fn open_orphans(model: &mut Model) {
+    model.is_calling = false;
+    model.dialogs.push(Dialog::Page(Page { subject: Subject::Orphans, scroll: 0 }));
+}
+
 /// The pane that many places on; the run pane only while a run is open.
 fn turn(model: &mut Model, by: usize) {
     let panes = if model.open_run().is_some() { &Pane::ALL[..] } else { &Pane::ALL[..4] };
@@ -135,6 +143,10 @@ fn back(model: &mut Model) {
         && !filter.is_empty()
     {
         filter.clear();
+    } else if pane == Pane::Nodes && !model.lists.nodes.marked.is_empty() {
+        model.lists.nodes.marked.clear();
+    } else if model.is_calling {
+        model.is_calling = false;
     } else if pane == Pane::Nodes {
         model.lists.nodes.marked.clear();
     } else if pane == Pane::Log && model.lists.log.selected.is_some() {

@@ -1,7 +1,7 @@
 //! Messages in, model and effects out: what is asked, and what the answers start.
 
 use super::update;
-use crate::console::dialog::{Dialog, Toggle};
+use crate::console::dialog::{Dialog, Subject, Toggle};
 use crate::console::keymap::{Code, Command, Key, footer, obstacle};
 use crate::console::model::{Model, Pane};
 use crate::console::msg::{Effect, Msg};
@@ -332,6 +332,35 @@ fn silence_is_not_a_lost_quorum() {
     assert_eq!(words, "etcd: no member answers, quorum not known (last known 3/3, 8s ago)");
     let last = model.log.iter().last().unwrap().1;
     assert!(last.text.contains("quorum not known"), "{}", last.text);
+}
+
+#[test]
+fn what_an_earlier_run_left_is_called_out_until_it_is_read() {
+    let orphan = crate::console::msg::Orphan {
+        run: RunId::from("reboot-worker-2"),
+        brief: "worker-2 is cordoned".into(),
+        words: "stopped at drain, in lab".into(),
+        left: vec!["worker-2 is cordoned by this run: kubectl uncordon worker-2".into()],
+    };
+    assert!(orphan.line().starts_with("worker-2 is cordoned: run reboot-worker-2"), "{}", orphan.line());
+    let mut model = samples::model();
+    update(&mut model, Msg::Orphans(vec![orphan]));
+    update(&mut model, Msg::Tick(Stamp(NOW.0 + 60_000)));
+    keys(&mut model, "2");
+    assert!(model.is_calling, "neither time nor another key takes it away");
+    keys(&mut model, "5");
+    let page = Subject::Orphans;
+    assert!(matches!(model.dialog(), Some(Dialog::Page(shown)) if shown.subject == page));
+    let facts = crate::console::page::facts(&model, &page);
+    assert!(facts.iter().any(|fact| fact.text.contains("kubectl uncordon worker-2")), "{facts:?}");
+    assert!(!model.is_calling);
+    enter(&mut model);
+    model.is_calling = true;
+    press(&mut model, Key::of(Code::Esc));
+    assert!(!model.is_calling && model.dialogs.is_empty());
+    keys(&mut model, ":orphans");
+    enter(&mut model);
+    assert!(matches!(model.dialog(), Some(Dialog::Page(_))));
 }
 
 #[test]

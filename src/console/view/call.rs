@@ -7,7 +7,7 @@ use super::text::{columns, line_width};
 use super::theme::Tone;
 use super::words;
 use crate::console::keymap::{self, Command};
-use crate::console::model::Model;
+use crate::console::model::{Model, Pane};
 use crate::domain::run::{Outcome, RunState, RunView, StepState, StepView};
 use crate::domain::time::clock;
 use ratatui::buffer::Buffer;
@@ -36,13 +36,40 @@ fn subject(model: &Model) -> Option<&RunView> {
 
 /// Whether there is something to say.
 pub fn is_shown(model: &Model) -> bool {
-    subject(model).is_some()
+    orphans(model).is_some() || subject(model).is_some()
+}
+
+/// What earlier runs left, until it was read or dismissed; a run that waits for the person goes first.
+fn orphans(model: &Model) -> Option<Call> {
+    let first = model.known.orphans.first().filter(|_| model.is_calling)?;
+    let waits = subject(model).is_some_and(|run| matches!(run.state, RunState::Waiting | RunState::Failed));
+    if waits {
+        return None;
+    }
+    let open = key(model, Command::Focus(Pane::Run)).unwrap_or_default();
+    let more = model.known.orphans.len() - 1;
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Some(Call {
+        urgent: true,
+        tone: Tone::Warn,
+        lead: format!("{}{more}", first.line()),
+        rest: String::new(),
+        right: format!("{open} opens it, Esc"),
+    })
 }
 
 /// Draws the line.
 pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
-    let Some(run) = subject(model) else { return };
-    let call = words_of(look, model, run);
+    let call = match orphans(model) {
+        Some(mut call) => {
+            call.lead = format!("{} {}", look.glyphs.warn, call.lead);
+            call
+        }
+        None => match subject(model) {
+            Some(run) => words_of(look, model, run),
+            None => return,
+        },
+    };
     let (lead, rest) = if call.urgent { (Tone::Call, Tone::Call) } else { (call.tone, Tone::Text) };
     let mut spans = vec![look.say(lead, format!(" {}", call.lead))];
     if !call.rest.is_empty() {
