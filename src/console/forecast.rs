@@ -45,14 +45,14 @@ impl Tally {
         !self.blocked.is_empty() || !self.refused.is_empty()
     }
 
-    /// Count and obstacles, as lines of a question.
-    pub fn facts(&self) -> Vec<Fact> {
+    /// How many go, stay and block: a line of a question.
+    pub fn count(&self) -> Fact {
         if self.is_unknown {
-            return vec![Fact::toned(
+            return Fact::toned(
                 Tone::Attention,
                 "count",
                 "the pods are not known: what will move or block cannot be told",
-            )];
+            );
         }
         let waits: usize = self.waits.values().map(|(pods, _)| pods).sum();
         let mut words = format!("evicts {}, leaves {}", count(self.moves + waits, "pod"), self.stays);
@@ -60,7 +60,12 @@ impl Tally {
         if blocked > 0 {
             words.push_str(&format!(", {blocked} will block"));
         }
-        let mut facts = vec![Fact::plain("count", words)];
+        Fact::plain("count", words)
+    }
+
+    /// The obstacles, as lines of a question.
+    pub fn obstacles(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
         for (budget, (pods, why)) in &self.waits {
             let text = format!("{} of {budget} will wait: {why}", count(*pods, "pod"));
             facts.push(Fact::toned(Tone::Attention, "waits", text));
@@ -156,8 +161,8 @@ mod tests {
         let tally = of(&samples::model(), "worker-1");
         assert!(tally.is_blocked());
         assert_eq!(tally.moves, 1);
-        let facts = tally.facts();
-        assert_eq!(facts[0].text, "evicts 1 pod, leaves 0, 1 will block");
+        let facts = tally.obstacles();
+        assert_eq!(tally.count().text, "evicts 1 pod, leaves 0, 1 will block");
         assert!(facts.iter().any(|fact| fact.text.starts_with("1 pod on team-a/api:")), "{facts:?}");
     }
 
@@ -166,6 +171,6 @@ mod tests {
         let mut model = samples::model();
         model.known.has_pods = false;
         let tally = of(&model, "worker-1");
-        assert!(tally.is_unknown && tally.facts()[0].text.contains("not known"));
+        assert!(tally.is_unknown && tally.count().text.contains("not known"));
     }
 }

@@ -404,7 +404,8 @@ mod tests {
         assert!(!none.quorum().unwrap().may_lose(true, false), "not known is not healthy");
         let one = view(vec![silent(1), silent(2), member(3, 0, 4)]);
         assert_eq!(one.words().as_deref(), Some("etcd 1/3, QUORUM LOST"));
-        let alarmed = |id| MemberRow { health: MemberHealth::Unhealthy(vec!["alarm".into()]), ..member(id, 1, 4) };
+        let alarmed =
+            |id| MemberRow { health: MemberHealth::Unhealthy(vec!["alarm".into()]), ..member(id, 1, 4) };
         let led = view(vec![member(1, 1, 4), alarmed(2), alarmed(3)]);
         assert_eq!(led.words().as_deref(), Some("etcd 1/3 healthy, none to spare"));
         assert_eq!(EtcdView::default().words(), None);

@@ -1,12 +1,17 @@
 //! The question before a run's own command: what the step does, how it is undone, what it does not check.
 
+use super::confirm::away;
 use super::{Ask, Fact, Prompt, Tone};
 use crate::console::keymap::Command;
 use crate::console::model::Model;
 use crate::domain::gate::Verdict;
+use crate::domain::plan::StepKind;
 use crate::domain::run::{Outcome, RunView, StepState, StepView};
 use crate::domain::time::brief;
 use crate::domain::undo::undo;
+
+/// How many obstacles a question lists before it says "and N more".
+const ITEMS: usize = 6;
 
 /// Puts the question about the run's present step.
 pub fn build(model: &Model, run: &RunView, command: Command) -> Ask {
@@ -16,12 +21,46 @@ pub fn build(model: &Model, run: &RunView, command: Command) -> Ask {
     let number = step.map_or(0, |step| step + 1);
     let (title, facts) = match command {
         Command::Automatic => ("Go on by itself?".to_owned(), automatic_facts(run, name)),
-        Command::Retry => (format!("Try step {number}, {name}, again?"), step_facts(view)),
+        Command::Retry => (format!("Try step {number}, {name}, again?"), question(model, run, view)),
         Command::Skip => (format!("Leave out step {number}, {name}?"), skip_facts(view)),
         Command::Abort => (format!("Abort {} {}?", run.kind, run.op), abort_facts(run, name)),
-        _ => (format!("Run step {number}, {name}?"), step_facts(view)),
+        _ => (format!("Run step {number}, {name}?"), question(model, run, view)),
     };
-    Ask { op: run.op, step, command, title, facts, notice: None, prompt: Prompt::new(model.now) }
+    Ask { op: run.op, step, command, title, facts, notice: None, prompt: Prompt::new(model.now), scroll: 0 }
+}
+
+/// The step's facts, and before it takes a node out of service what is foreseen and who else is away.
+fn question(model: &Model, run: &RunView, view: Option<&StepView>) -> Vec<Fact> {
+    let mut facts = step_facts(view);
+    let Some(view) = view.filter(|view| matches!(view.step.kind, StepKind::Cordon | StepKind::Drain)) else {
+        return facts;
+    };
+    let mut more: Vec<Fact> =
+        view.step.node.as_ref().and_then(|node| away(model, node)).into_iter().collect();
+    more.extend(forecast(run));
+    let at = 1.min(facts.len());
+    facts.splice(at..at, more);
+    facts
+}
+
+/// What the run's prediction came to: the sums, and what blocks.
+fn forecast(run: &RunView) -> Vec<Fact> {
+    let Some(predict) = run.steps.iter().find(|view| view.step.kind == StepKind::Predict) else {
+        return Vec::new();
+    };
+    let (tone, words) = match &predict.state {
+        StepState::Ended(Outcome::Done(words), _) => (Tone::Plain, words.clone()),
+        StepState::Ended(Outcome::Warned(words), _) => (Tone::Attention, words.clone()),
+        StepState::Ended(Outcome::Failed(report), _) => (Tone::Bad, report.line()),
+        _ => (Tone::Attention, "not made: what the drain will meet is not known".to_owned()),
+    };
+    let mut facts = vec![Fact::toned(tone, "forecast", words)];
+    let items = predict.progress.as_ref().map_or(&[][..], |progress| &progress.items);
+    facts.extend(items.iter().take(ITEMS).map(|item| Fact::toned(Tone::Attention, "", item.clone())));
+    if items.len() > ITEMS {
+        facts.push(Fact::toned(Tone::Attention, "", format!("and {} more", items.len() - ITEMS)));
+    }
+    facts
 }
 
 fn step_facts(view: Option<&StepView>) -> Vec<Fact> {

@@ -35,6 +35,7 @@ pub fn build(model: &Model, request: Request) -> Result<Confirm, Report> {
         targets: targets(model, &request.nodes),
         notice: None,
         prompt: Prompt::new(model.now),
+        scroll: 0,
         request,
     })
 }
@@ -127,7 +128,7 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
     match request.kind {
         Kind::Cordon => cordon_facts(model, request, &mut facts),
         Kind::Uncordon => uncordon_facts(model, request, &mut facts),
-        Kind::Drain => drain_facts(request, &tally, &mut facts),
+        Kind::Drain => drain_facts(model, request, &tally, &mut facts),
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
     }
@@ -185,6 +186,7 @@ fn cordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
         }
     }
     facts.push(Fact::plain("consequence", "no new pods are placed here; pods that run here stay"));
+    facts.extend(request.nodes.iter().flat_map(|node| etcd_facts(model, node)));
 }
 
 fn uncordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
@@ -208,8 +210,8 @@ fn uncordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
     facts.push(Fact::plain("consequence", "new pods may be placed here at once"));
 }
 
-fn drain_facts(request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
-    facts.extend(tally.facts());
+fn drain_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
+    facts.push(tally.count());
     let nodes: Vec<&str> = request.nodes.iter().map(NodeName::as_str).collect();
     let words = format!("{} becomes unschedulable first, and stays so if the drain fails", nodes.join(", "));
     facts.push(Fact::plain("consequence", words));
@@ -220,20 +222,28 @@ fn drain_facts(request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
             "pods are deleted, not evicted: disruption budgets are bypassed",
         ));
     }
+    facts.extend(request.nodes.iter().flat_map(|node| etcd_facts(model, node)));
+    facts.extend(tally.obstacles());
 }
 
 fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
-    facts.extend(tally.facts());
+    facts.push(tally.count());
     facts.push(Fact::plain(
         "consequence",
         "the host goes down and everything on it stops; nothing is touched before you confirm each step",
     ));
-    let Some(node) = request.nodes.first() else { return };
+    facts.extend(request.nodes.iter().flat_map(|node| etcd_facts(model, node)));
+    facts.extend(tally.obstacles());
+}
+
+/// What servicing a node means for the control plane: who else is away, and the quorum without it.
+fn etcd_facts(model: &Model, node: &NodeName) -> Vec<Fact> {
+    let mut facts: Vec<Fact> = away(model, node).into_iter().collect();
     let known = &model.known;
     let is_control_plane = known.nodes.get(node).is_none_or(NodeRow::is_control_plane);
     match known.etcd.as_ref().and_then(|etcd| Some((etcd, etcd.quorum()?))) {
         Some((etcd, quorum)) => {
-            let Some(member) = etcd.on_node(node) else { return };
+            let Some(member) = etcd.on_node(node) else { return facts };
             let left =
                 quorum.healthy.saturating_sub(usize::from(!member.learner && member.health.is_healthy()));
             let words = format!(
@@ -250,6 +260,19 @@ fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec
         }
         None => {}
     }
+    facts
+}
+
+/// Says that another control-plane node is away, for a control-plane node.
+pub fn away(model: &Model, node: &NodeName) -> Option<Fact> {
+    let nodes = &model.known.nodes;
+    nodes.get(node).filter(|row| row.is_control_plane())?;
+    let is_away = |row: &&NodeRow| row.name != *node && row.is_control_plane() && !row.is_ready();
+    let others: Vec<&str> = nodes.values().filter(is_away).map(|row| row.name.as_str()).collect();
+    (!others.is_empty()).then(|| {
+        let words = format!("another control-plane node is away (not Ready): {}", others.join(", "));
+        Fact::toned(Tone::Bad, "careful", words)
+    })
 }
 
 fn snapshot_facts(model: &Model, facts: &mut Vec<Fact>) {

@@ -140,6 +140,8 @@ pub struct Confirm {
     pub notice: Option<String>,
     /// What is typed.
     pub prompt: Prompt,
+    /// The first line shown, where not all fit.
+    pub scroll: usize,
 }
 
 /// Asks before a run's own command.
@@ -159,6 +161,8 @@ pub struct Ask {
     pub notice: Option<String>,
     /// What is typed (nothing: `y` is enough), and since when it stands.
     pub prompt: Prompt,
+    /// The first line shown, where not all fit.
+    pub scroll: usize,
 }
 
 /// What a page is about. Its words are computed when it is drawn, so they stay true.

@@ -64,7 +64,13 @@ const K9S: &[Binding] = &[
 ];
 
 const COMMON: &[Binding] = &[
-    bind(&[Key::char('N')], C::Confirm, OpenRun, "confirm", "confirm the step that waits, of a paused run too"),
+    bind(
+        &[Key::char('N')],
+        C::Confirm,
+        OpenRun,
+        "confirm",
+        "confirm the step that waits, of a paused run too",
+    ),
     bind(
         &[Key::char('A')],
         C::Automatic,
@@ -72,7 +78,13 @@ const COMMON: &[Binding] = &[
         "automatic",
         "go on by itself until something is not green",
     ),
-    bind(&[Key::char('P')], C::Pause, OpenRun, "pause", "pause after the present step; N goes on, a reboot step by step"),
+    bind(
+        &[Key::char('P')],
+        C::Pause,
+        OpenRun,
+        "pause",
+        "pause after the present step; N goes on, a reboot step by step",
+    ),
     bind(&[Key::char('T')], C::Retry, OpenRun, "try again", "try the failed step again"),
     bind(&[Key::char('K')], C::Skip, OpenRun, "skip", "leave the step out, where the plan allows it"),
     bind(&[Key::char('X')], C::Abort, OpenRun, "abort", "stop and undo; the undo plan is shown first"),

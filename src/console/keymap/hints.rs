@@ -95,7 +95,9 @@ fn run_obstacle(model: &Model, command: Command) -> Option<String> {
     let step = run.current().and_then(|index| run.steps.get(index));
     let no = |reason: &str| Some(reason.to_owned());
     match command {
-        Command::Confirm if !matches!(run.state, S::Waiting | S::Paused) => no("no step waits for a confirmation"),
+        Command::Confirm if !matches!(run.state, S::Waiting | S::Paused) => {
+            no("no step waits for a confirmation")
+        }
         Command::Automatic if run.automatic => no("it goes on by itself already"),
         Command::Automatic if run.state == S::Failed => no("a step failed: try it again, skip it or abort"),
         Command::Pause if run.state == S::Paused => no("it is paused already"),

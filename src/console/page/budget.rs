@@ -4,7 +4,7 @@ use super::list;
 use crate::console::dialog::{Fact, Tone};
 use crate::console::model::Model;
 use crate::console::rows::{budget_nodes, budget_pods};
-use crate::domain::budget::{BudgetRow, UnhealthyPolicy, budgets_of};
+use crate::domain::budget::{Amount, BudgetRow, Demand, UnhealthyPolicy, budgets_of};
 use crate::domain::pod::PodRow;
 use crate::domain::text::count;
 
@@ -53,9 +53,13 @@ pub(super) fn block(model: &Model, row: &BudgetRow) -> Vec<Fact> {
     }
     let nodes =
         budget_nodes(model, row).into_iter().map(|(node, pods)| format!("{node}: {}", count(pods, "pod")));
-    facts.extend(list(Tone::Plain, "holds back", nodes));
+    let is_blocking = !has_room(row);
+    facts.extend(list(Tone::Plain, if is_blocking { "holds back" } else { "covers" }, nodes));
     let unready = budget_pods(model, row).filter(|pod| !pod.ready);
     facts.extend(list(Tone::Attention, "not Ready", unready.map(pod_words)));
+    if !is_blocking {
+        return facts;
+    }
     facts.extend(list(Tone::Plain, "ways out", ways(model, row)));
     facts.push(Fact::toned(
         Tone::Attention,
@@ -63,6 +67,11 @@ pub(super) fn block(model: &Model, row: &BudgetRow) -> Vec<Fact> {
         "this version explains; it does not change budgets or workloads: do that by hand, then drain again",
     ));
     facts
+}
+
+/// Whether it allows an eviction now.
+pub(super) fn has_room(row: &BudgetRow) -> bool {
+    row.allowed > 0 && row.never_allows().is_none()
 }
 
 fn verdict(row: &BudgetRow) -> Fact {
@@ -74,7 +83,7 @@ fn verdict(row: &BudgetRow) -> Fact {
         (None, room) => Fact::toned(
             Tone::Good,
             "verdict",
-            format!("allows {} now", count(usize::try_from(room).unwrap_or(0), "eviction")),
+            format!("allows {} now: it blocks nothing now", count(to_usize(room), "eviction")),
         ),
     }
 }
@@ -115,7 +124,14 @@ fn ways(model: &Model, row: &BudgetRow) -> Vec<String> {
         ));
     }
     let owner = budget_pods(model, row).find_map(|pod| pod.owner.as_ref());
-    if row.never_allows().is_some()
+    // where every pod is needed however many there are, another one gives no room
+    let helps = match row.demand {
+        Demand::Nothing | Demand::MaxUnavailable(Amount::Pods(..=0) | Amount::Percent(..=0)) => false,
+        Demand::MinAvailable(Amount::Percent(share)) => share < 100,
+        _ => true,
+    };
+    if helps
+        && row.never_allows().is_some()
         && row.sync_failed.is_none()
         && let Some(owner) = owner
     {
@@ -141,4 +157,31 @@ fn ways(model: &Model, row: &BudgetRow) -> Vec<String> {
 
 fn to_usize(number: i32) -> usize {
     usize::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::console::samples;
+
+    fn words(model: &Model, row: &BudgetRow) -> String {
+        block(model, row).iter().map(|fact| format!("{} {}\n", fact.label, fact.text)).collect()
+    }
+
+    #[test]
+    fn a_budget_with_room_blocks_nothing_now() {
+        let words = words(&samples::model(), &samples::budget("team-b", "web", 2, 3));
+        assert!(words.contains("blocks nothing now") && !words.contains("ways out"), "{words}");
+    }
+
+    #[test]
+    fn another_replica_is_advised_only_where_it_helps() {
+        let model = samples::model();
+        let full = samples::budget("team-a", "api", 1, 1);
+        assert!(words(&model, &full).contains("add a replica"));
+        for demand in [Demand::MaxUnavailable(Amount::Pods(0)), Demand::MinAvailable(Amount::Percent(100))] {
+            let never = BudgetRow { demand, ..full.clone() };
+            assert!(!words(&model, &never).contains("add a replica"), "{demand}");
+        }
+    }
 }

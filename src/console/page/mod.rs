@@ -12,11 +12,14 @@ use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::time::{Stamp, brief};
 
 /// The title of a page.
-pub fn title(subject: &Subject) -> String {
+pub fn title(model: &Model, subject: &Subject) -> String {
     match subject {
         Subject::Node(node) => format!("node {node}"),
         Subject::Member(id) => format!("etcd member {id:x}"),
         Subject::Budget(key) => format!("budget {key}"),
+        Subject::Block(key) if model.known.budgets.get(key).is_some_and(budget::has_room) => {
+            format!("{key} blocks nothing now")
+        }
         Subject::Block(key) => format!("what {key} blocks"),
         Subject::Orphans => "runs of earlier sessions that did not end".to_owned(),
         Subject::Line(_) => "log line".to_owned(),
@@ -48,7 +51,11 @@ fn orphans(model: &Model) -> Vec<Fact> {
         facts
     };
     let mut facts: Vec<Fact> = model.known.orphans.iter().flat_map(one).collect();
-    facts.push(Fact::toned(Tone::Dim, "note", "nothing of it was taken up again: look at the node, then put it back"));
+    facts.push(Fact::toned(
+        Tone::Dim,
+        "note",
+        "nothing of it was taken up again: look at the node, then put it back",
+    ));
     facts
 }
 

@@ -11,9 +11,11 @@ use crate::domain::ids::{NodeName, OpId};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
 use crate::domain::report::Report;
+use crate::domain::text::count;
 
 /// Opens the question, or says why not.
 pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
+    let is_alone = on.is_none();
     let nodes = match kind {
         Kind::Snapshot => Vec::new(),
         _ => nodes(model, kind, on),
@@ -23,10 +25,30 @@ pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
         return;
     }
     let drain = model.setup.drain.clone();
+    let one_by_one = is_alone.then(|| one_by_one(model, kind, &nodes)).flatten();
     match build(model, request(model, kind, nodes, drain)) {
-        Ok(confirm) => model.dialogs.push(Dialog::Confirm(Box::new(confirm))),
+        Ok(confirm) if kind == Kind::Uncordon && !confirm.targets.iter().any(|target| target.cordoned) => {
+            let nodes: Vec<&str> = confirm.targets.iter().map(|target| target.node.as_str()).collect();
+            let is = if nodes.len() == 1 { "is" } else { "are" };
+            flash(model, Level::Info, format!("nothing to do: {} {is} schedulable", nodes.join(", ")));
+        }
+        Ok(confirm) => {
+            model.dialogs.push(Dialog::Confirm(Box::new(Confirm { notice: one_by_one, ..confirm })))
+        }
         Err(report) => deny(model, &report),
     }
+}
+
+/// Says that the marks do not count, where a run takes one node.
+fn one_by_one(model: &Model, kind: Kind, nodes: &[NodeName]) -> Option<String> {
+    let marked = &model.lists.nodes.marked;
+    let others = marked.iter().any(|node| !nodes.contains(node));
+    let is_for_one = matches!(kind, Kind::Drain | Kind::Reboot);
+    let node = nodes.first().filter(|_| is_for_one && others)?;
+    Some(format!(
+        "{} marked, but {kind} takes one at a time: this is for {node} alone",
+        count(marked.len(), "node")
+    ))
 }
 
 /// The named node, or the marked ones, or the selected one. A drain or a reboot takes the selected one alone: nodes

@@ -15,6 +15,9 @@ use crate::domain::time::Stamp;
 /// A key for the topmost dialog.
 pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     let now = model.now;
+    if scroll_question(model, key) {
+        return Vec::new();
+    }
     match model.dialogs.last_mut() {
         None => Vec::new(),
         Some(Dialog::Confirm(_)) => confirm(model, key),
@@ -44,6 +47,21 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             Vec::new()
         }
     }
+}
+
+/// Scrolls a question whose lines do not all fit; `true` = that was what the key was for.
+fn scroll_question(model: &mut Model, key: Key) -> bool {
+    let scroll = match model.dialogs.last_mut() {
+        Some(Dialog::Confirm(confirm)) => &mut confirm.scroll,
+        Some(Dialog::Ask(ask)) => &mut ask.scroll,
+        _ => return false,
+    };
+    match key.code {
+        Code::PageDown => *scroll = scroll.saturating_add(4),
+        Code::PageUp => *scroll = scroll.saturating_sub(4),
+        _ => return false,
+    }
+    true
 }
 
 /// Copies a page: of a log line its text, else everything that is shown.
@@ -161,7 +179,7 @@ fn confirm(model: &mut Model, key: Key) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Enter: cancels while Cancel has the focus and nothing is typed; submits an exactly typed name; else says so.
+/// Enter: cancels while Cancel has the focus and no name is asked for; submits an exactly typed name; else says so.
 fn enter(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     let Some(Dialog::Confirm(confirm)) = model.dialogs.last_mut() else { return Vec::new() };
@@ -178,9 +196,10 @@ fn enter(model: &mut Model) -> Vec<Effect> {
         };
     }
     match (prompt.typed.is_empty(), at, wanted) {
-        (true, None, _) => {
+        (true, None, None) => {
             model.dialogs.pop();
         }
+        (true, _, Some(wanted)) => *notice = Some(format!("type the name, {wanted}; Esc cancels")),
         (_, _, Some(wanted)) => *notice = Some(format!("type {wanted} to the letter")),
         _ => *notice = Some("Enter does not confirm: y does; Space turns the option".to_owned()),
     }

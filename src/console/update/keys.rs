@@ -2,7 +2,7 @@
 
 use super::{actions, dialogs, flash, lists, runs};
 use crate::console::dialog::{Dialog, Page, Palette, Subject};
-use crate::console::keymap::{Code, Command, Key, command, obstacle};
+use crate::console::keymap::{Code, Command, Key, bindings, command, obstacle};
 use crate::console::model::{Model, Pane};
 use crate::console::msg::Effect;
 use crate::console::rows;
@@ -25,8 +25,36 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     }
     match command(model.setup.preset, model.focus, key) {
         Some(command) => execute(model, command, None),
-        None => Vec::new(),
+        None => elsewhere(model, key),
     }
+}
+
+/// A key of another pane. On an etcd member the keys of nodes act on its node; else it is said where the key works.
+fn elsewhere(model: &mut Model, key: Key) -> Vec<Effect> {
+    use Command as C;
+    let known = bindings(model.setup.preset).find(|binding| binding.keys.iter().any(|one| one.is(key)));
+    let Some(command) = known.map(|binding| binding.command) else { return Vec::new() };
+    let acts = matches!(command, C::Cordon | C::Uncordon | C::Drain | C::Reboot);
+    if acts
+        && model.focus == Pane::Etcd
+        && let Some(node) = member_node(model)
+    {
+        return execute(model, command, Some(node));
+    }
+    let (object, pane) = match command {
+        C::Block => ("a budget", 3),
+        _ if acts || command == C::Mark => ("a node", 1),
+        _ => ("a list", 1),
+    };
+    flash(model, Level::Warn, format!("{key} works on {object}: press {pane}"));
+    Vec::new()
+}
+
+/// The node of the selected etcd member, when it is known.
+fn member_node(model: &Model) -> Option<NodeName> {
+    let keys = rows::member_keys(model);
+    let id = model.lists.etcd.current(&keys)?;
+    model.known.etcd.as_ref()?.members.iter().find(|member| member.id == *id)?.node.clone()
 }
 
 /// Text was pasted. It goes where text is typed, except where typing is the point.

@@ -155,7 +155,8 @@ fn a_pasted_name_does_not_count() {
     keys(&mut model, "R");
     update(&mut model, Msg::Paste("cp-1".into()));
     assert!(enter(&mut model).is_empty());
-    assert!(model.dialogs.is_empty(), "Enter on the empty question cancels");
+    assert!(confirm(&model).notice.as_ref().is_some_and(|notice| notice.contains("type the name")));
+    assert!(enter(&mut model).is_empty() && !model.dialogs.is_empty(), "an empty name keeps the question");
 }
 
 #[test]
@@ -364,6 +365,65 @@ fn what_an_earlier_run_left_is_called_out_until_it_is_read() {
 }
 
 #[test]
+fn a_key_of_another_pane_says_where_it_works() {
+    let mut model = samples::model();
+    let said = |model: &Model| model.flash.as_ref().map(|flash| flash.text.clone()).unwrap_or_default();
+    for (typed, words) in [
+        ("3R", "R works on a node: press 1"),
+        ("4 ", "Space works on a node: press 1"),
+        ("1B", "B works on a budget: press 3"),
+    ] {
+        keys(&mut model, typed);
+        assert_eq!(said(&model), words);
+    }
+    keys(&mut model, "2jR");
+    assert_eq!(confirm(&model).request.nodes, ["cp-2".into()], "the member's node");
+    press(&mut model, Key::of(Code::Esc));
+    heal(&mut model, "worker-2");
+    select(&mut model, "worker-2");
+    keys(&mut model, "U");
+    assert_eq!(said(&model), "nothing to do: worker-2 is schedulable");
+}
+
+#[test]
+fn the_question_before_a_drain_repeats_the_forecast_and_who_is_away() {
+    let mut model = with_run(&[StepKind::Predict, StepKind::Drain]);
+    let progress =
+        crate::domain::run::Progress { items: vec!["team-a/api: blocked".into()], ..Default::default() };
+    tell(&mut model, RunChange::StepStarted { step: 0, attempt: 1 });
+    tell(&mut model, RunChange::Progressed { step: 0, progress });
+    let outcome = Outcome::Warned("3 move, 1 blocked".into());
+    tell(&mut model, RunChange::StepEnded { step: 0, outcome, took_ms: 5 });
+    tell(&mut model, RunChange::State { state: RunState::Waiting, automatic: false });
+    let away = NodeRow { readiness: crate::domain::node::Readiness::NotReady, ..node("cp-2") };
+    seen(&mut model, Observation::Nodes(Delta::Upsert(away)));
+    keys(&mut model, "N");
+    let Some(Dialog::Ask(ask)) = model.dialog() else { panic!("{:?}", model.dialog()) };
+    for words in
+        ["3 move, 1 blocked", "team-a/api: blocked", "another control-plane node is away (not Ready): cp-2"]
+    {
+        assert!(ask.facts.iter().any(|fact| fact.text == words), "{words}: {:?}", ask.facts);
+    }
+}
+
+#[test]
+fn a_question_about_a_control_plane_says_who_is_away_and_what_quorum_is_left() {
+    let mut model = samples::model();
+    let away = NodeRow { readiness: crate::domain::node::Readiness::Unknown, ..node("cp-2") };
+    seen(&mut model, Observation::Nodes(Delta::Upsert(away)));
+    select(&mut model, "cp-1");
+    for key in ["C", "D"] {
+        keys(&mut model, key);
+        let facts = &confirm(&model).facts;
+        let at = |label: &str| facts.iter().position(|fact| fact.label == label);
+        assert!(at("careful").is_some() && at("quorum") < at("command"), "{facts:?}");
+        assert!(at("consequence") < at("careful"), "{facts:?}");
+        assert!(facts.iter().any(|fact| fact.text.contains("without cp-1: 2 of 3")), "{facts:?}");
+        press(&mut model, Key::of(Code::Esc));
+    }
+}
+
+#[test]
 fn no_dialog_opens_by_itself() {
     let mut model = with_run(&[StepKind::Cordon]);
     let failed = Outcome::Failed(Report::new(FailureKind::Refused, "no"));
@@ -406,4 +466,6 @@ fn marks_are_for_cordons_and_a_drain_takes_one_node() {
     press(&mut model, Key::of(Code::Esc));
     keys(&mut model, "D");
     assert_eq!(confirm(&model).request.nodes, ["cp-3".into()]);
+    let notice = confirm(&model).notice.clone().unwrap_or_default();
+    assert_eq!(notice, "2 nodes marked, but drain takes one at a time: this is for cp-3 alone");
 }

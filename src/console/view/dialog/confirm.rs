@@ -2,6 +2,7 @@
 
 use super::facts;
 use super::sheet::{Sheet, room};
+use crate::console::dialog::Tone::Attention;
 use crate::console::dialog::{Ask, Choice, Confirm, Fact, Prompt, QuitAsk};
 use crate::console::keymap::Command;
 use crate::console::model::Model;
@@ -11,6 +12,7 @@ use crate::console::view::theme::Tone;
 use crate::console::view::words;
 use crate::domain::guard::Rung;
 use crate::domain::plan::Kind;
+use crate::domain::undo::brief;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -45,7 +47,7 @@ pub fn confirm(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, confirm
             bottom.push(buttons(look, armed, cancelled, "Enter", &format!("{does}, once typed")));
         }
     }
-    asking(look, buf, area, &confirm.title, &confirm.facts, bottom);
+    asking(look, buf, area, &confirm.title, &confirm.facts, bottom, confirm.scroll);
 }
 
 /// Asks before a run's own command.
@@ -61,34 +63,57 @@ pub fn ask(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, ask: &Ask) 
         _ => "runs it",
     };
     bottom.push(buttons(look, armed, true, "y", does));
-    asking(look, buf, area, &ask.title, &ask.facts, bottom);
+    asking(look, buf, area, &ask.title, &ask.facts, bottom, ask.scroll);
 }
 
 /// Asks before quitting while operations live.
 pub fn quit(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, quit: &QuitAsk) {
     let room = room(area, WIDTH);
-    let mut facts: Vec<Fact> = model
-        .live_runs()
-        .map(|run| {
-            let state = words::run(look, run.state);
-            let words = format!("{} {}, step {}", state.glyph, state.word, words::place(run));
-            Fact::plain(&words::title(run), words)
-        })
-        .collect();
+    let mut facts = Vec::new();
+    for run in model.live_runs() {
+        let state = words::run(look, run.state);
+        let words = format!("{} {}, step {}", state.glyph, state.word, words::place(run));
+        facts.push(Fact::plain(&words::title(run), words));
+        let changed = brief(run);
+        facts.push(if changed.is_empty() {
+            Fact::plain("changed now", "nothing")
+        } else {
+            Fact::toned(Attention, "changed now", changed)
+        });
+    }
     facts
         .extend(model.starting.values().map(|request| Fact::plain(&request.kind.to_string(), "is starting")));
-    facts.push(Fact::plain("quitting", "stops them where they are; what they changed so far stays changed"));
+    facts.push(Fact::plain(
+        "quitting",
+        "stops them where they are; what is changed now stays so: abort first to undo it",
+    ));
     let mut bottom = notice(look, quit.notice.as_deref(), room);
     bottom.push(buttons(look, quit.prompt.is_armed(model.now), true, "y", "quits"));
-    asking(look, buf, area, "Quit while work is under way?", &facts, bottom);
+    asking(look, buf, area, "Quit while work is under way?", &facts, bottom, 0);
 }
 
-fn asking(look: &Look, buf: &mut Buffer, area: Rect, title: &str, list: &[Fact], bottom: Vec<Line<'_>>) {
+fn asking(
+    look: &Look,
+    buf: &mut Buffer,
+    area: Rect,
+    title: &str,
+    list: &[Fact],
+    bottom: Vec<Line<'_>>,
+    scroll: usize,
+) {
     let room = room(area, WIDTH);
     let height = usize::from(area.height).saturating_sub(bottom.len() + 3);
     let body = facts::fitting(look, list, room, height);
-    Sheet { title: title.to_owned(), tone: Tone::Accent, body, scroll: None, bottom, room }
-        .draw(look, buf, area);
+    Sheet {
+        title: title.to_owned(),
+        tone: Tone::Accent,
+        body,
+        scroll: Some(scroll),
+        asks: true,
+        bottom,
+        room,
+    }
+    .draw(look, buf, area);
 }
 
 /// Why the question is put again, or why the last key did nothing.

@@ -26,8 +26,16 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, scroll: us
         }
     }
     let bottom = vec![look.line(Tone::Muted, "j k scroll, Esc closes")];
-    Sheet { title: "Keys".to_owned(), tone: Tone::Accent, body, scroll: Some(scroll), bottom, room }
-        .draw(look, buf, area);
+    Sheet {
+        title: "Keys".to_owned(),
+        tone: Tone::Accent,
+        body,
+        asks: false,
+        scroll: Some(scroll),
+        bottom,
+        room,
+    }
+    .draw(look, buf, area);
 }
 
 /// A key with its sentence; when it is refused now, the reason.

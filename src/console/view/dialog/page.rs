@@ -17,8 +17,9 @@ pub fn page(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, shown: &Pa
     let room = room(area, 100);
     let body = facts::lines(look, &page::facts(model, &shown.subject), room);
     let bottom = vec![look.line(Tone::Muted, "j k scroll, y copies, Esc closes")];
-    let title = page::title(&shown.subject);
-    Sheet { title, tone: Tone::Accent, body, scroll: Some(shown.scroll), bottom, room }.draw(look, buf, area);
+    let title = page::title(model, &shown.subject);
+    Sheet { title, tone: Tone::Accent, body, asks: false, scroll: Some(shown.scroll), bottom, room }
+        .draw(look, buf, area);
 }
 
 /// Something said.
@@ -33,5 +34,5 @@ pub fn message(look: &Look, buf: &mut Buffer, area: Rect, message: &Message) {
     let body = lines.map(|line| look.line(Tone::Text, line)).collect();
     let bottom = vec![look.line(Tone::Muted, "Esc or Enter closes")];
     let title = format!("{glyph} {}", message.title);
-    Sheet { title, tone, body, scroll: None, bottom, room }.draw(look, buf, area);
+    Sheet { title, tone, body, asks: false, scroll: None, bottom, room }.draw(look, buf, area);
 }

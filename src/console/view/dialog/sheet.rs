@@ -19,6 +19,8 @@ pub struct Sheet<'a> {
     pub body: Vec<Line<'a>>,
     /// First line of the body shown; `None` = cannot be scrolled.
     pub scroll: Option<usize>,
+    /// The last row says how many lines are below, and which key shows them.
+    pub asks: bool,
     /// Pinned to the bottom: what is typed, the keys.
     pub bottom: Vec<Line<'a>>,
     /// Columns inside the frame that the body was made for.
@@ -61,23 +63,32 @@ impl Sheet<'_> {
         let inner = inset(inner, MARGIN);
         let (body, pinned) = split_bottom(inner, bottom);
         let (body, _) = split_bottom(body, gap.min(body.height.saturating_sub(1)));
-        put_body(look, buf, body, self.body, self.scroll);
+        put_body(look, buf, body, self.body, self.scroll, self.asks);
         look.put_all(buf, pinned, self.bottom);
     }
 }
 
 /// The lines that fit; where some do not, the last row says so.
-fn put_body(look: &Look, buf: &mut Buffer, area: Rect, lines: Vec<Line<'_>>, scroll: Option<usize>) {
+fn put_body(
+    look: &Look,
+    buf: &mut Buffer,
+    area: Rect,
+    lines: Vec<Line<'_>>,
+    scroll: Option<usize>,
+    asks: bool,
+) {
     let tall = usize::from(area.height);
     let total = lines.len();
-    let from = scroll.unwrap_or(0).min(total.saturating_sub(tall));
+    // a question's last row is taken by the words about the others
+    let words = usize::from(asks && total > tall);
+    let from = scroll.unwrap_or(0).min((total + words).saturating_sub(tall));
     let below = total.saturating_sub(from + tall);
     look.put_all(buf, area, lines.into_iter().skip(from));
     if tall == 0 || (below == 0 && from == 0) {
         return;
     }
     let last = Rect { y: area.bottom() - 1, height: 1, ..area };
-    if scroll.is_some() {
+    if scroll.is_some() && !asks {
         // above the text, so that no line of it is lost
         let words = format!(" {}-{} of {total} ", from + 1, from + tall);
         let above = Rect { y: area.y.saturating_sub(1), height: 1, ..area };
@@ -85,7 +96,12 @@ fn put_body(look: &Look, buf: &mut Buffer, area: Rect, lines: Vec<Line<'_>>, scr
         return;
     }
     wipe(buf, last);
-    let words = format!("{} {} more: enlarge the terminal", look.glyphs.down, below + 1);
+    let hidden = total.saturating_sub((from + tall).saturating_sub(1));
+    let words = match (asks, hidden) {
+        (true, 0) => "the end: PgUp goes back".to_owned(),
+        (true, _) => format!("{} {hidden} more: PgDn", look.glyphs.down),
+        (false, _) => format!("{} {hidden} more: enlarge the terminal", look.glyphs.down),
+    };
     look.put(buf, last, look.line(Tone::Warn, words));
 }
 
