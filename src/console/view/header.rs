@@ -19,6 +19,19 @@ const GAP: usize = 3;
 /// Other facts go before the context is cut below this.
 const MOST_CONTEXT: usize = 24;
 
+/// Whether one line holds all facts.
+pub fn fits_one_line(look: &Look, model: &Model, area: Rect) -> bool {
+    let row = Rect { height: 1, ..area };
+    let right = line_width(&fit_right(look, runs(look, model), row, 2));
+    let context = width(&model.setup.policy.context).clamp(10, MOST_CONTEXT);
+    let version = model.known.version.as_deref().map_or(0, |version| width(version) + GAP);
+    let mut facts = vec![liveness(look, model), quorum(look, model)];
+    facts.extend(lock(look, model));
+    facts.extend(marks(look, model));
+    let facts: usize = facts.iter().map(|line| line_width(line) + GAP).sum();
+    1 + "pitstop".len() + GAP + context + GAP + version + facts + right <= usize::from(area.width)
+}
+
 /// Draws one or two lines.
 pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let (first, second) = first_row(area);
@@ -39,8 +52,8 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let right = fit_right(look, runs(look, model), second, 2);
     let room = usize::from(second.width).saturating_sub(line_width(&right) + GAP);
     let mut facts = vec![quorum(look, model)];
-    facts.extend(marks(look, model));
     facts.extend(lock(look, model));
+    facts.extend(marks(look, model));
     let mut line = join(facts, room + 2);
     line.spans.insert(0, Span::raw(" "));
     look.put(buf, Rect { width: columns(room), ..second }, line);

@@ -48,6 +48,8 @@ pub struct Wants {
     pub run: bool,
     /// The line that says what is waited for is shown.
     pub call: bool,
+    /// The header does not fit into one line.
+    pub tall_header: bool,
     /// Which pane has the focus.
     pub focus: Pane,
 }
@@ -72,7 +74,7 @@ pub struct Regions {
 /// Computes the regions.
 pub fn regions(area: Rect, wants: &Wants) -> Regions {
     let shape = shape(area);
-    let header_height = if shape == Shape::Four { 1 } else { 2 };
+    let header_height = if shape == Shape::Four && !wants.tall_header { 1 } else { 2 };
     let (header, rest) = split_top(area, header_height);
     let (body, footer) = split_bottom(rest, 1);
     let (call, body) = split_top(body, u16::from(wants.call));
@@ -150,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn wants(run: bool, focus: Pane) -> Wants {
-        Wants { nodes: 6, members: 3, budgets: 8, run, call: run, focus }
+        Wants { nodes: 6, members: 3, budgets: 8, run, call: run, tall_header: false, focus }
     }
 
     fn at(width: u16, height: u16, run: bool) -> Regions {
@@ -184,11 +186,11 @@ mod tests {
     proptest! {
         #[test]
         fn regions_stay_on_the_screen_and_do_not_overlap(
-            width in 0u16..260, height in 0u16..90, run: bool, call: bool, focus in 0usize..5,
+            width in 0u16..260, height in 0u16..90, run: bool, call: bool, tall: bool, focus in 0usize..5,
             nodes in 0usize..600, members in 0usize..9, budgets in 0usize..90,
         ) {
             let area = Rect::new(0, 0, width, height);
-            let wants = Wants { nodes, members, budgets, run, call, focus: Pane::ALL[focus] };
+            let wants = Wants { nodes, members, budgets, run, call, tall_header: tall, focus: Pane::ALL[focus] };
             let regions = regions(area, &wants);
             let mut all: Vec<Rect> = regions.panes.iter().map(|(_, place)| *place).collect();
             all.extend(regions.bars);

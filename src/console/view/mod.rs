@@ -40,7 +40,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 pub fn draw(model: &Model, buf: &mut Buffer, area: Rect) {
     let area = area.intersection(buf.area);
     let look = look(model);
-    let wants = wants(model);
+    let wants = wants(&look, model, area);
     let regions = layout::regions(area, &wants);
     if layout::shape(area) == Shape::TooSmall {
         too_small(&look, buf, area);
@@ -67,13 +67,14 @@ fn look(model: &Model) -> Look {
     Look { theme, glyphs: if model.setup.look.ascii { &glyph::ASCII } else { &glyph::UNICODE } }
 }
 
-fn wants(model: &Model) -> Wants {
+fn wants(look: &Look, model: &Model, area: Rect) -> Wants {
     Wants {
         nodes: model.known.nodes.len(),
         members: model.known.etcd.as_ref().map_or(0, |view| view.members.len()),
         budgets: model.known.budgets.len(),
         run: model.open.is_some(),
         call: call::is_shown(model),
+        tall_header: !header::fits_one_line(look, model, area),
         focus: model.focus,
     }
 }
