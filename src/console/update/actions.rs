@@ -33,7 +33,7 @@ pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
             flash(model, Level::Info, format!("nothing to do: {} {is} schedulable", nodes.join(", ")));
         }
         Ok(confirm) => {
-            model.dialogs.push(Dialog::Confirm(Box::new(Confirm { notice: one_by_one, ..confirm })))
+            model.dialogs.push(Dialog::Confirm(Box::new(Confirm { notice: one_by_one, ..confirm })));
         }
         Err(report) => deny(model, &report),
     }
