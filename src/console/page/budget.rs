@@ -165,7 +165,8 @@ mod tests {
     use crate::console::samples;
 
     fn words(model: &Model, row: &BudgetRow) -> String {
-        block(model, row).iter().map(|fact| format!("{} {}\n", fact.label, fact.text)).collect()
+        let lines = block(model, row).into_iter().map(|fact| format!("{} {}", fact.label, fact.text));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
     #[test]
