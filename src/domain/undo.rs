@@ -117,7 +117,7 @@ pub fn undo(view: &RunView) -> Undo {
         undo.stays.extend(cannot_be_undone(&trace));
     }
     if is_locked(view) {
-        undo.steps.push(unlock(view.nodes.first()));
+        undo.steps.push(unlock(view));
     }
     undo
 }
@@ -201,12 +201,13 @@ fn uncordon(node: &NodeName) -> Step {
     }
 }
 
-fn unlock(node: Option<&NodeName>) -> Step {
+fn unlock(view: &RunView) -> Step {
+    let planned = view.steps.iter().find(|step| step.step.kind == StepKind::Unlock);
     Step {
         kind: StepKind::Unlock,
-        node: node.cloned(),
+        node: view.nodes.first().cloned(),
         what: "give the maintenance lock back, if this run holds it".to_owned(),
-        command: "kubectl delete lease pitstop".to_owned(),
+        command: planned.map(|view| view.step.command.clone()).unwrap_or_default(),
         gates: Vec::new(),
         timeout: Duration::from_mins(1),
         may_skip: true,

@@ -3,7 +3,9 @@
 use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
 use crate::domain::etcd::{EtcdView, LAG_LIMIT};
+use crate::domain::feed::Table;
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::node::NodeRow;
 use crate::domain::report::Report;
 use crate::domain::time::brief;
 use crate::engine::memory::Memory;
@@ -17,9 +19,13 @@ fn view(scene: &Scene) -> Result<&EtcdView, Report> {
     Ok(view)
 }
 
-/// For the check of the whole cluster: the configuration says that etcd is not to be reached.
+/// For the check of the whole cluster: etcd is not to be reached, and no node of the cluster could host it (a managed
+/// control plane). Where there are control-plane nodes, an etcd that is not asked is unknown, never good.
 fn is_left_out(scene: &Scene) -> bool {
-    scene.etcd.is_none() && matches!(scene.purpose, super::Purpose::Check)
+    let has_masters = |nodes: &Table<NodeRow>| nodes.values().any(NodeRow::is_control_plane);
+    scene.etcd.is_none()
+        && matches!(scene.purpose, super::Purpose::Check)
+        && scene.nodes.as_ref().is_ok_and(|nodes| !has_masters(nodes))
 }
 
 /// Every member is matched to a node, and none to this one: the node hosts no etcd.
@@ -43,8 +49,12 @@ pub(super) fn quorum(scene: &Scene) -> Gate {
     };
     let Some(node) = &scene.node else {
         let spare = quorum.margin().filter(|spare| *spare > 0 || quorum.voters == 1);
-        let offenders = if spare.is_none() { vec![quorum.words()] } else { Vec::new() };
-        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", &offenders, quorum.words());
+        let words = view.words().unwrap_or_else(|| quorum.words());
+        if view.is_silent() {
+            return unknown(scene, names::ETCD_QUORUM, "etcd can lose a member", &absent(&words));
+        }
+        let offenders = if spare.is_none() { vec![words.clone()] } else { Vec::new() };
+        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", &offenders, words);
     };
     let Some(member) = view.on_node(node) else {
         if hosts_none(scene, view) {
