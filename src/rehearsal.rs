@@ -40,10 +40,10 @@ async fn published(cluster: &Cluster, dir: &Path) -> Result<Served, Report> {
 pub async fn serve(dir: &Path, choice: &Rehearsal) -> Result<Exit, Report> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
         .map_err(|error| trouble("signals cannot be caught", &error))?;
+    let cluster = start(choice)?;
     let _lock = hold(dir).map_err(|report| {
         report.hint("another `pitstop sim` may be serving from it: end that one, or name another directory")
     })?;
-    let cluster = start(choice)?;
     let served = published(&cluster, dir).await?;
     line(&format!(
         "serving scenario {} at speed {} on https://{}",
