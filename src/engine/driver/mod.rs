@@ -1,0 +1,200 @@
+//! Drives a plan: asks before each step, carries it out, and waits for a decision when one fails.
+//!
+//! The driver knows nothing of what a step does. It owns the order, the confirmations, the deadlines, and what an
+//! abort puts back.
+
+mod attempt;
+mod farewell;
+mod orders;
+
+use super::job::Shared;
+use super::journal;
+use super::settings::Backends;
+use super::voice::Voice;
+use crate::backend::clock::now;
+use crate::domain::guard::{Assent, Permit};
+use crate::domain::ids::{OpId, RunId};
+use crate::domain::plan::{Kind, Plan};
+use crate::domain::report::Report;
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState};
+use crate::domain::undo::LEFT_OUT;
+use attempt::Attempt;
+use orders::Decision;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// A run under way.
+#[derive(Debug)]
+pub struct Run {
+    /// Its id.
+    pub id: RunId,
+    /// For decisions. When this end is dropped, a step that waits or failed ends the run as it is.
+    pub commands: mpsc::Sender<RunCommand>,
+    /// What happens; ends with `Finished`.
+    pub events: mpsc::Receiver<RunEvent>,
+    /// Stops the run where it is, without putting anything back (`Interrupted`).
+    pub cancel: CancellationToken,
+}
+
+/// Starts a run as one task. It goes on when nobody listens, and ends by itself, by an abort, or by `cancel`.
+pub fn start(backends: Backends, plan: Plan, permit: Permit, op: OpId, is_automatic: bool) -> Run {
+    let id = run_id(&plan);
+    let (commands, orders) = mpsc::channel(16);
+    let (tell, events) = mpsc::channel(256);
+    let cancel = CancellationToken::new();
+    let driver = Beginning { backends, plan, permit, op, id: id.clone(), tell };
+    tokio::spawn(driver.run(orders, is_automatic, cancel.clone()));
+    Run { id, commands, events, cancel }
+}
+
+/// `KIND-NODE-YYYYMMDDTHHMMSS-xxxx`
+fn run_id(plan: &Plan) -> RunId {
+    let time = jiff::Timestamp::from_millisecond(now().0)
+        .map_or_else(|_| "0".to_owned(), |at| at.strftime("%Y%m%dT%H%M%S").to_string());
+    let node = plan.nodes.first().map_or_else(|| "etcd".to_owned(), |node| node.0.clone());
+    RunId(format!("{}-{node}-{time}-{:04x}", plan.kind, rand::random::<u16>()))
+}
+
+struct Beginning {
+    backends: Backends,
+    plan: Plan,
+    permit: Permit,
+    op: OpId,
+    id: RunId,
+    tell: mpsc::Sender<RunEvent>,
+}
+
+impl Beginning {
+    fn header(&self) -> journal::Header {
+        let settings = &self.backends.settings;
+        journal::Header {
+            version: journal::VERSION,
+            run: self.id.clone(),
+            kind: self.plan.kind,
+            nodes: self.plan.nodes.clone(),
+            context: settings.context.clone(),
+            holder: settings.holder.clone(),
+            confirmed: match self.permit.assent() {
+                Assent::Key => "key",
+                Assent::Typed(_) => "typed",
+                Assent::Flag { .. } => "flag",
+            }
+            .to_owned(),
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            at: now(),
+        }
+    }
+
+    async fn run(self, orders: mpsc::Receiver<RunCommand>, is_automatic: bool, cancel: CancellationToken) {
+        let journal = journal::Journal::create(&self.backends.settings.state_dir, self.header());
+        let (journal, trouble) = match journal {
+            Ok(journal) => (Some(journal), None),
+            Err(report) => (None, Some(report)),
+        };
+        let voice = Voice::new(self.op, self.id.clone(), self.tell, journal);
+        let plan = self.plan.clone();
+        let shared = Arc::new(Shared::new(self.backends, self.permit, self.id, self.plan, voice));
+        shared.voice.tell(RunChange::Planned { plan }).await;
+        let driver =
+            Driver { shared, orders, is_automatic, is_paused: false, is_undoing: false, cancel, state: None };
+        driver.run(trouble).await;
+    }
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    orders: mpsc::Receiver<RunCommand>,
+    is_automatic: bool,
+    is_paused: bool,
+    /// An abort is carried out: another one adds nothing.
+    is_undoing: bool,
+    cancel: CancellationToken,
+    state: Option<(RunState, bool)>,
+}
+
+impl Driver {
+    async fn run(mut self, trouble: Option<Report>) {
+        let end = match trouble {
+            Some(report) => self.cannot_begin(report).await,
+            None => self.steps().await,
+        };
+        let left = self.farewell(end).await;
+        self.shared.voice.tell(RunChange::Finished { state: end, left }).await;
+    }
+
+    async fn cannot_begin(&mut self, report: Report) -> RunState {
+        self.shared.voice.tell(RunChange::StepStarted { step: 0, attempt: 1 }).await;
+        let outcome = Outcome::Failed(report);
+        self.shared.voice.tell(RunChange::StepEnded { step: 0, outcome, took_ms: 0 }).await;
+        RunState::Failed
+    }
+
+    /// All steps of the plan, in order.
+    async fn steps(&mut self) -> RunState {
+        let mut index = 0;
+        let mut is_decided = false;
+        while let Some(step) = self.shared.plan.steps.get(index).cloned() {
+            if let Some(why) = step.not_applicable {
+                self.pass_over(index, why).await;
+                index += 1;
+                continue;
+            }
+            let decision = if is_decided { Decision::Go } else { self.before(index).await };
+            is_decided = false;
+            match decision {
+                Decision::Go => {}
+                Decision::LeaveOut => {
+                    self.pass_over(index, LEFT_OUT.to_owned()).await;
+                    index += 1;
+                    continue;
+                }
+                Decision::Abort => return self.put_back().await,
+                Decision::Leave | Decision::Interrupt => return RunState::Interrupted,
+            }
+            match self.attempt(index).await {
+                Attempt::Interrupted => return RunState::Interrupted,
+                Attempt::Aborted | Attempt::Ended(Outcome::Aborted) => return self.put_back().await,
+                Attempt::Ended(Outcome::Failed(_)) => match self.after_failure(index).await {
+                    Decision::Go => is_decided = true,
+                    Decision::LeaveOut => {
+                        self.pass_over(index, LEFT_OUT.to_owned()).await;
+                        index += 1;
+                    }
+                    Decision::Abort => return self.put_back().await,
+                    Decision::Leave => return RunState::Failed,
+                    Decision::Interrupt => return RunState::Interrupted,
+                },
+                Attempt::Ended(outcome) => {
+                    if matches!(outcome, Outcome::Warned(_)) && self.asks() {
+                        self.is_automatic = false;
+                    }
+                    index += 1;
+                }
+            }
+        }
+        RunState::Done
+    }
+
+    /// Whether the steps of this run wait for a confirmation each; for single actions the dialog was the confirmation.
+    fn asks(&self) -> bool {
+        self.shared.plan.kind == Kind::Reboot
+    }
+
+    async fn enter(&mut self, state: RunState) {
+        let now = (state, self.is_automatic);
+        if self.state != Some(now) {
+            self.state = Some(now);
+            let change = RunChange::State { state, automatic: self.is_automatic };
+            self.shared.voice.tell(change).await;
+        }
+    }
+
+    async fn pass_over(&mut self, step: usize, why: String) {
+        // the next step waits anew: whoever listens has to hear of it although the state is the same
+        self.state = None;
+        let outcome = Outcome::Skipped(why);
+        self.shared.voice.tell(RunChange::StepEnded { step, outcome, took_ms: 0 }).await;
+    }
+}
