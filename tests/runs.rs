@@ -11,6 +11,7 @@ mod story;
 use pitstop::backend::dial::Dialer;
 use pitstop::backend::host::{Hosts, SshOptions};
 use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::gate::Verdict;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
 use pitstop::domain::plan::{Kind, StepKind};
@@ -395,4 +396,60 @@ async fn a_second_try_takes_over_what_the_first_left_behind() {
     assert!(second.view().left.is_empty(), "{:?}", second.view().left);
     let node = stage.sim.store().get(&NODES, "", "worker-1").expect("a node");
     assert_ne!(node["spec"]["unschedulable"], json!(true), "{}", node["metadata"]["annotations"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_is_accepted_only_with_a_reason_and_never_what_makes_a_reboot_unsafe() {
+    let stage = Stage::new("default");
+    // a right that this run does not come to use: it creates the lease
+    let updates =
+        Matching { verbs: vec!["update".into()], resource: Some("leases".into()), ..Matching::default() };
+    stage.sim.faults().add(Rule::always(updates, Effect::Forbid));
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_state(RunState::Failed).await;
+    let accept = |gate: &str, reason: &str| RunCommand::Accept {
+        step: 0,
+        gate: gate.to_owned(),
+        reason: reason.to_owned(),
+    };
+    for (gate, reason) in
+        [("permissions", " "), ("api", "it is open"), ("locks", "it passed"), ("host-identity", "sure")]
+    {
+        driven.tell(accept(gate, reason)).await;
+        let refused = driven.until(|change| matches!(change, RunChange::Noted { .. })).await;
+        assert!(matches!(refused.change, RunChange::Noted { warn: true, .. }));
+    }
+    driven.tell(accept("permissions", "read the role")).await;
+    let decided = driven.until(|change| matches!(change, RunChange::Decided { .. })).await;
+    let RunChange::Decided { order: RunCommand::Accept { reason, .. }, by, .. } = decided.change else {
+        panic!("another decision");
+    };
+    assert_eq!((reason.as_str(), by), ("read the role", stage.backends.settings.holder.clone()));
+    driven.tell(RunCommand::Retry).await;
+    driven.until_state(RunState::Waiting).await;
+    let read = |driven: &Driven, step: usize| {
+        let gates = &driven.view().steps[step].gates;
+        gates.iter().find(|gate| gate.name == "permissions").map(|gate| gate.verdict.clone())
+    };
+    let accepted = Some(Verdict::Accepted("read the role".into()));
+    assert_eq!(read(&driven, 0), accepted);
+    driven.tell(RunCommand::Automatic).await;
+    assert_eq!(driven.end().await, RunState::Done);
+    let again = driven.view().steps.iter().position(|view| view.step.kind == StepKind::Recheck);
+    assert_eq!(read(&driven, again.expect("a step")), accepted, "for the whole run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_quiet_time_is_changed_while_it_runs() {
+    let stage = Stage::new("default");
+    let mut driven = Driven::start(&stage, Kind::Reboot, "worker-1", true).await;
+    driven.until_step(StepKind::Settle).await;
+    let began = tokio::time::Instant::now();
+    driven.tell(RunCommand::Settle(Duration::from_hours(2))).await;
+    driven.until(|change| matches!(change, RunChange::Decided { .. })).await;
+    tokio::time::sleep(Duration::from_mins(90)).await;
+    driven.tell(RunCommand::Settle(Duration::from_mins(100))).await;
+    assert_eq!(driven.end().await, RunState::Done);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_mins(100) && took < Duration::from_mins(103), "{took:?}");
 }

@@ -59,3 +59,63 @@ impl Gate {
         self
     }
 }
+
+/// Why a gate cannot be accepted, whatever the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unacceptable {
+    /// The etcd cluster could lose its quorum or its data.
+    Quorum,
+    /// It is not certain that the host is the node.
+    Identity,
+    /// It is not certain that the node has rebooted.
+    Boot,
+    /// Another control-plane node is away, or its components are.
+    ControlPlane,
+    /// The host itself says that it must not or may not reboot now.
+    Host,
+    /// Somebody else is at work.
+    Lock,
+    /// The node has to be Ready before pods may be placed on it.
+    Node,
+    /// Nobody said that it can be.
+    Unlisted,
+}
+
+impl Unacceptable {
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Quorum => "etcd could lose its quorum or its data",
+            Self::Identity => "it is not certain that the host is this node",
+            Self::Boot => "it is not certain that the node has rebooted",
+            Self::ControlPlane => "another control-plane node, or a part of it, is away",
+            Self::Host => "the host itself speaks against a reboot",
+            Self::Lock => "somebody else is at work: adopt or clear their lock instead",
+            Self::Node => "pods must not be placed on a node that is not Ready",
+            Self::Unlisted => "it is not among the gates that can be accepted",
+        }
+    }
+}
+
+/// Why a gate cannot be accepted; `None` = it can, with a reason.
+///
+/// Before the reboot, everything that makes the reboot itself unsafe is out of reach. After it, the node is judged: what is
+/// about the other nodes can be accepted then, as making this one schedulable does not harm them.
+pub fn unacceptable(gate: &str, is_after_reboot: bool) -> Option<Unacceptable> {
+    match gate {
+        "api" | "permissions" | "workers" | "critical-pods" => None,
+        "control-planes" | "static-pods" if is_after_reboot => None,
+        "node" if !is_after_reboot => None,
+        "control-planes" | "static-pods" => Some(Unacceptable::ControlPlane),
+        "node" => Some(Unacceptable::Node),
+        "locks" => Some(Unacceptable::Lock),
+        "host-identity" => Some(Unacceptable::Identity),
+        "host-ready" => Some(Unacceptable::Host),
+        "boot-id" => Some(Unacceptable::Boot),
+        "etcd-quorum" | "etcd-healthy" | "etcd-read" | "etcd-member" | "etcd-hash" => {
+            Some(Unacceptable::Quorum)
+        }
+        _ => Some(Unacceptable::Unlisted),
+    }
+}

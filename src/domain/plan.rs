@@ -93,6 +93,11 @@ impl StepKind {
         matches!(self, Self::Down | Self::Back)
     }
 
+    /// Whether it judges the node after its reboot.
+    pub fn is_after_reboot(self) -> bool {
+        matches!(self, Self::Down | Self::Back | Self::Verify | Self::Uncordon | Self::Settle)
+    }
+
     /// Short name, as shown in the run pane.
     pub fn name(self) -> &'static str {
         match self {

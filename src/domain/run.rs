@@ -1,6 +1,6 @@
 //! A run as it goes: its events, and the view that they add up to (console, command line and report share it).
 
-use super::gate::Gate;
+use super::gate::{Gate, Verdict};
 use super::ids::{NodeName, OpId, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
 use super::report::Report;
@@ -68,7 +68,7 @@ pub struct Progress {
 }
 
 /// What an engineer (or `--yes`) tells a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunCommand {
     /// Confirm the step that waits (its index, so that a late key cannot confirm another).
@@ -83,6 +83,18 @@ pub enum RunCommand {
     Skip,
     /// Stop and undo.
     Abort,
+    /// Take a gate that is not open for open, in this run and for a reason. What makes a reboot unsafe cannot be
+    /// accepted ([`unacceptable`](super::gate::unacceptable)).
+    Accept {
+        /// Index of the step that read it (so that a late answer cannot accept for another).
+        step: usize,
+        /// The gate's name.
+        gate: String,
+        /// Why, in the engineer's words.
+        reason: String,
+    },
+    /// The quiet time before the last look, for the rest of this run.
+    Settle(Duration),
 }
 
 /// What happened.
@@ -144,6 +156,15 @@ pub enum RunChange {
         outcome: Outcome,
         /// How long it took, in milliseconds.
         took_ms: u64,
+    },
+    /// Somebody decided something about the run; what is done by itself has no such event.
+    Decided {
+        /// Index of the step that the run was at.
+        step: usize,
+        /// What was told.
+        order: RunCommand,
+        /// Who: `user@host`.
+        by: String,
     },
     /// Undoing begins: steps that will be carried out, appended to the plan.
     Undoing {
@@ -253,6 +274,15 @@ impl RunView {
     pub fn apply(&mut self, event: &RunEvent) {
         match &event.change {
             RunChange::Planned { .. } | RunChange::Noted { .. } => {}
+            RunChange::Decided { order: RunCommand::Accept { step, gate, reason }, .. } => {
+                let gates = self.steps.get_mut(*step).map(|view| &mut view.gates);
+                if let Some(known) =
+                    gates.and_then(|gates| gates.iter_mut().find(|known| known.name == *gate))
+                {
+                    known.verdict = Verdict::Accepted(reason.clone());
+                }
+            }
+            RunChange::Decided { .. } => {}
             RunChange::State { state, automatic } => {
                 self.state = *state;
                 self.automatic = *automatic;

@@ -1,5 +1,6 @@
 //! What a step is given: the back ends, the run's memory, a voice, and the one door through which changes go.
 
+use super::accepted::Accepted;
 use super::journal::Line;
 use super::lock::{self, Keeper};
 use super::memory::Memory;
@@ -16,6 +17,7 @@ use crate::domain::run::{Outcome, Progress, RunChange};
 use crate::domain::time::{Stamp, brief};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// What all steps of a run share.
@@ -30,6 +32,10 @@ pub struct Shared {
     pub plan: Plan,
     /// Its voice.
     pub voice: Voice,
+    /// The quiet time before the last look; may be changed while the run goes.
+    pub settle: watch::Sender<Duration>,
+    /// Gates that count as open in this run, by the engineer's word.
+    pub accepted: Accepted,
     memory: Mutex<Memory>,
     keeper: Mutex<Option<Arc<Keeper>>>,
 }
@@ -42,7 +48,9 @@ impl Shared {
     /// At the beginning of a run.
     pub fn new(backends: Backends, permit: Permit, run: RunId, plan: Plan, voice: Voice) -> Self {
         let (memory, keeper) = (Mutex::default(), Mutex::default());
-        Self { backends, permit, run, plan, voice, memory, keeper }
+        let (settle, _) = watch::channel(backends.settings.timing.settle);
+        let accepted = Accepted::default();
+        Self { backends, permit, run, plan, voice, settle, accepted, memory, keeper }
     }
 
     /// The lock's keeper while the lock is held.

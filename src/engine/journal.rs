@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The version of the format that this program writes, and the newest that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,7 +205,10 @@ impl Journal {
     pub fn event(&self, event: &RunEvent) -> Result<(), Report> {
         let is_durable = match event.change {
             RunChange::Progressed { .. } => return Ok(()),
-            RunChange::StepEnded { .. } | RunChange::Finished { .. } | RunChange::Undoing { .. } => true,
+            RunChange::StepEnded { .. }
+            | RunChange::Finished { .. }
+            | RunChange::Undoing { .. }
+            | RunChange::Decided { .. } => true,
             _ => false,
         };
         self.write(&Line::Event { event: event.clone() }, is_durable)

@@ -4,6 +4,7 @@
 //! deadlines and undo; each [`step`] knows one thing; whatever changes the world goes through [`job::Job::change`],
 //! which writes it to the [`journal`] first.
 
+pub mod accepted;
 pub mod drain;
 pub mod driver;
 pub mod foretell;

@@ -3,7 +3,7 @@
 use crate::domain::gate::{Gate, Verdict};
 use crate::domain::plan::{Plan, Step};
 use crate::domain::report::Report;
-use crate::domain::run::{Outcome, Progress, RunChange, RunEvent, RunState};
+use crate::domain::run::{Outcome, Progress, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::time::{Stamp, brief};
 use std::fmt::Write;
 use std::time::Duration;
@@ -144,6 +144,10 @@ impl Teller {
                 let took = brief(Duration::from_millis(*took_ms));
                 vec![format!("{}{} ({took})", self.head(at, *step), outcome(how))]
             }
+            RunChange::Decided { step, order, by } => decision(order)
+                .map(|words| format!("{}{words}, by {by}", self.head(at, *step)))
+                .into_iter()
+                .collect(),
             RunChange::Undoing { steps } => {
                 self.adopt(steps);
                 let words = if steps.is_empty() { "nothing has to be put back" } else { "putting back" };
@@ -175,6 +179,15 @@ impl Teller {
         lines.extend(progress.items.iter().map(|item| format!("{head}  {item}")));
         self.shown = Some((at, progress.clone()));
         lines
+    }
+}
+
+/// A decision that the lines after it do not tell by themselves.
+fn decision(order: &RunCommand) -> Option<String> {
+    match order {
+        RunCommand::Accept { gate, reason, .. } => Some(format!("gate {gate} accepted: {reason}")),
+        RunCommand::Settle(quiet) => Some(format!("settles for {}", brief(*quiet))),
+        _ => None,
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::console::model::Model;
 use crate::domain::ids::NodeName;
 use crate::domain::log::{Level, LogLine, Origin};
-use crate::domain::run::{Outcome, RunChange, RunEvent, RunState, RunView};
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
 use crate::domain::time::brief;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ fn node(model: &Model, event: &RunEvent) -> Option<NodeName> {
         | RunChange::Progressed { step, .. }
         | RunChange::GateRead { step, .. }
         | RunChange::Noted { step, .. }
+        | RunChange::Decided { step, .. }
         | RunChange::StepEnded { step, .. } => run.steps.get(*step),
         _ => None,
     };
@@ -63,6 +64,14 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             let took = brief(Duration::from_millis(*took_ms));
             let (level, words) = outcome_words(outcome);
             Some((level, format!("{}: {words} ({took})", name(*step))))
+        }
+        RunChange::Decided { step, order, by } => {
+            let what = match order {
+                RunCommand::Accept { gate, reason, .. } => format!("gate {gate} accepted by {by}: {reason}"),
+                RunCommand::Settle(quiet) => format!("settles for {}, by {by}", brief(*quiet)),
+                _ => return None,
+            };
+            Some((Level::Warn, format!("{}: {what}", name(*step))))
         }
         RunChange::Undoing { steps } => {
             let names: Vec<&str> = steps.iter().map(|step| step.kind.name()).collect();

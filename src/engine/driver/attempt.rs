@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::backend::clock::now;
+use crate::domain::plan::StepKind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunState};
 use crate::domain::time::brief;
@@ -47,7 +48,11 @@ impl Driver {
     }
 
     fn job(&self, index: usize) -> Option<Job> {
-        let step = self.shared.voice.view()?.steps.get(index)?.step.clone();
+        let mut step = self.shared.voice.view()?.steps.get(index)?.step.clone();
+        if step.kind == StepKind::Settle {
+            let planned = self.shared.backends.settings.timing.settle;
+            step.timeout = (step.timeout + *self.shared.settle.borrow()).saturating_sub(planned);
+        }
         let deadline = (!step.timeout.is_zero()).then(|| now().plus(step.timeout));
         let cancel = CancellationToken::new();
         Some(Job { shared: self.shared.clone(), index, step, cancel, deadline })
@@ -56,14 +61,8 @@ impl Driver {
     /// Its outcome, and why it was told to stop when it was.
     async fn watch_over(&mut self, job: &Job) -> (Outcome, Option<Attempt>) {
         let mut work = AssertUnwindSafe(step::perform(job)).catch_unwind();
-        let limit = job.step.timeout;
-        let deadline = async {
-            if limit.is_zero() {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(limit).await;
-        };
-        tokio::pin!(deadline);
+        let began = Instant::now();
+        let mut limit = job.step.timeout;
         let mut is_listening = true;
         loop {
             tokio::select! {
@@ -76,21 +75,35 @@ impl Driver {
                     Some(RunCommand::Abort) if !self.is_undoing => {
                         return (wind_down(job, &mut work).await, Some(Attempt::Aborted));
                     }
-                    Some(RunCommand::Pause) => { self.pause(); self.enter(RunState::Running).await; }
-                    Some(RunCommand::Automatic) => { self.go_on(); self.enter(RunState::Running).await; }
-                    Some(_) => {}
+                    Some(RunCommand::Pause) => {
+                        self.pause(job.index).await;
+                        self.enter(RunState::Running).await;
+                    }
+                    Some(RunCommand::Automatic) => {
+                        self.go_on(job.index).await;
+                        self.enter(RunState::Running).await;
+                    }
+                    Some(RunCommand::Settle(quiet)) => {
+                        let before = *self.shared.settle.borrow();
+                        if job.step.kind == StepKind::Settle {
+                            limit = (limit + quiet).saturating_sub(before);
+                        }
+                        self.settle(job.index, quiet).await;
+                    }
+                    Some(RunCommand::Skip) => {}
+                    Some(order) => self.aside(job.index, order).await,
                 },
                 ended = &mut work => return (settled(job, ended), None),
-                () = &mut deadline => {
+                () = tokio::time::sleep_until(began + limit), if !limit.is_zero() => {
                     job.cancel.cancel();
-                    return (Outcome::Failed(self.too_late(job)), None);
+                    return (Outcome::Failed(self.too_late(job, limit)), None);
                 }
             }
         }
     }
 
-    fn too_late(&self, job: &Job) -> Report {
-        let what = format!("{} did not end within {}", job.step.kind.name(), brief(job.step.timeout));
+    fn too_late(&self, job: &Job, limit: Duration) -> Report {
+        let what = format!("{} did not end within {}", job.step.kind.name(), brief(limit));
         let mut report = Report::new(FailureKind::Timeout, what);
         if let Some(last) = self.shared.voice.last_progress(job.index) {
             report = last.items.iter().fold(report.because(last.text), Report::because);

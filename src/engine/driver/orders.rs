@@ -2,6 +2,7 @@
 
 use super::Driver;
 use crate::domain::run::{RunChange, RunCommand, RunState};
+use std::time::Duration;
 
 /// What to do with the step that waits, or that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +20,10 @@ impl Driver {
     pub(super) async fn before(&mut self, index: usize) -> Decision {
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                RunCommand::Abort => return Decision::Abort,
-                RunCommand::Pause => self.pause(),
-                RunCommand::Automatic => self.go_on(),
+                RunCommand::Abort => return self.decided(index, RunCommand::Abort, Decision::Abort).await,
+                RunCommand::Pause => self.pause(index).await,
+                RunCommand::Automatic => self.go_on(index).await,
+                RunCommand::Settle(quiet) => self.settle(index, quiet).await,
                 _ => {}
             }
         }
@@ -35,24 +37,28 @@ impl Driver {
         }
         self.enter(if self.is_paused { RunState::Paused } else { RunState::Waiting }).await;
         loop {
-            match self.order().await {
+            let order = match self.order().await {
                 Err(decision) => return decision,
-                Ok(RunCommand::Confirm(step)) if step == index => {
+                Ok(order) => order,
+            };
+            match order {
+                RunCommand::Confirm(step) if step == index => {
                     self.is_paused = false;
+                    return self.decided(index, order, Decision::Go).await;
+                }
+                RunCommand::Automatic => {
+                    self.go_on(index).await;
                     return Decision::Go;
                 }
-                Ok(RunCommand::Automatic) => {
-                    self.go_on();
-                    return Decision::Go;
+                RunCommand::Skip if self.may_skip(index) => {
+                    return self.decided(index, order, Decision::LeaveOut).await;
                 }
-                Ok(RunCommand::Skip) if self.shared.plan.steps[index].may_skip => return Decision::LeaveOut,
-                Ok(RunCommand::Skip) => self.refuse(index).await,
-                Ok(RunCommand::Abort) => return Decision::Abort,
-                Ok(RunCommand::Pause) => {
-                    self.pause();
+                RunCommand::Abort => return self.decided(index, order, Decision::Abort).await,
+                RunCommand::Pause => {
+                    self.pause(index).await;
                     self.enter(RunState::Paused).await;
                 }
-                Ok(RunCommand::Confirm(_) | RunCommand::Retry) => {}
+                other => self.aside(index, other).await,
             }
         }
     }
@@ -62,15 +68,68 @@ impl Driver {
         self.is_automatic = false;
         self.enter(RunState::Failed).await;
         loop {
-            match self.order().await {
+            let order = match self.order().await {
                 Err(decision) => return decision,
-                Ok(RunCommand::Retry) => return Decision::Go,
-                Ok(RunCommand::Skip) if self.shared.plan.steps[index].may_skip => return Decision::LeaveOut,
-                Ok(RunCommand::Skip) => self.refuse(index).await,
-                Ok(RunCommand::Abort) => return Decision::Abort,
-                Ok(RunCommand::Confirm(_) | RunCommand::Automatic | RunCommand::Pause) => {}
+                Ok(order) => order,
+            };
+            match order {
+                RunCommand::Retry => return self.decided(index, order, Decision::Go).await,
+                RunCommand::Skip if self.may_skip(index) => {
+                    return self.decided(index, order, Decision::LeaveOut).await;
+                }
+                RunCommand::Abort => return self.decided(index, order, Decision::Abort).await,
+                other => self.aside(index, other).await,
             }
         }
+    }
+
+    /// Orders that do not move the run on; the ones that mean nothing here are not heard.
+    pub(super) async fn aside(&mut self, index: usize, order: RunCommand) {
+        match order {
+            RunCommand::Skip => {
+                let name = self.shared.plan.steps.get(index).map_or("the step", |step| step.kind.name());
+                self.refuse(index, format!("{name} cannot be left out")).await;
+            }
+            RunCommand::Accept { step, gate, reason } if step == index => {
+                self.accept(index, gate, reason).await;
+            }
+            RunCommand::Settle(quiet) => self.settle(index, quiet).await,
+            _ => {}
+        }
+    }
+
+    fn may_skip(&self, index: usize) -> bool {
+        self.shared.plan.steps.get(index).is_some_and(|step| step.may_skip)
+    }
+
+    /// Tells who decided what, and passes the decision on.
+    async fn decided<T>(&self, step: usize, order: RunCommand, decision: T) -> T {
+        let by = self.shared.backends.settings.holder.clone();
+        self.shared.voice.tell(RunChange::Decided { step, order, by }).await;
+        decision
+    }
+
+    /// Takes a gate for open that was read and is not, when it is one that can be accepted and there is a reason.
+    async fn accept(&mut self, index: usize, gate: String, reason: String) {
+        let Some(view) = self.shared.voice.view() else { return };
+        let Some(step) = view.steps.get(index) else { return };
+        let is_closed = step.gates.iter().any(|read| read.name == gate && !read.verdict.is_open());
+        if !is_closed {
+            return self.refuse(index, format!("gate {gate} is not one that was read and is not open")).await;
+        }
+        if reason.trim().is_empty() {
+            return self.refuse(index, format!("gate {gate} is accepted only with a reason")).await;
+        }
+        match self.shared.accepted.add(&gate, step.step.kind, &reason) {
+            Ok(()) => self.decided(index, RunCommand::Accept { step: index, gate, reason }, ()).await,
+            Err(why) => self.refuse(index, format!("gate {gate} cannot be accepted: {}", why.words())).await,
+        }
+    }
+
+    /// Another quiet time before the last look.
+    pub(super) async fn settle(&mut self, index: usize, quiet: Duration) {
+        self.shared.settle.send_replace(quiet);
+        self.decided(index, RunCommand::Settle(quiet), ()).await;
     }
 
     /// The next order; an error = nobody can give one any more, or the run is interrupted.
@@ -83,21 +142,22 @@ impl Driver {
     }
 
     /// Says no, and in which state the run still is: whoever asks the engineer then asks again.
-    async fn refuse(&mut self, index: usize) {
-        let text = format!("{} cannot be left out", self.shared.plan.steps[index].kind.name());
+    async fn refuse(&mut self, index: usize, text: String) {
         self.shared.voice.tell(RunChange::Noted { step: index, text, warn: true }).await;
         if let Some((state, _)) = self.state.take() {
             self.enter(state).await;
         }
     }
 
-    pub(super) fn pause(&mut self) {
+    pub(super) async fn pause(&mut self, index: usize) {
         self.is_automatic = false;
         self.is_paused = true;
+        self.decided(index, RunCommand::Pause, ()).await;
     }
 
-    pub(super) fn go_on(&mut self) {
+    pub(super) async fn go_on(&mut self, index: usize) {
         self.is_automatic = true;
         self.is_paused = false;
+        self.decided(index, RunCommand::Automatic, ()).await;
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 async fn look(job: &Job, purpose: Purpose) -> Result<(Scene, Vec<Gate>), Report> {
     let node = job.node()?;
     let scene = Scene::read(job.backends(), Some(node), purpose).await;
-    let gates = judge(&scene);
+    let weigh = |gate| job.shared.accepted.weigh(gate, job.step.kind);
+    let gates: Vec<Gate> = judge(&scene).into_iter().map(weigh).collect();
     for gate in &gates {
         job.show(gate.clone()).await;
     }
@@ -187,9 +188,7 @@ fn lost_data(gates: &[Gate]) -> Option<Report> {
 /// Quiet time, then one more look.
 pub(super) async fn settle(job: &Job) -> Ending {
     debug_assert_eq!(job.step.kind, StepKind::Settle);
-    let quiet = job.backends().settings.timing.settle;
-    job.say(format!("letting things settle for {}", brief(quiet)));
-    tokio::time::sleep(quiet).await;
+    rest(job).await;
     let purpose = Purpose::Settle { memory: Box::new(job.memory()) };
     let (scene, gates) = look(job, purpose).await?;
     let closed = closed(&gates);
@@ -201,6 +200,21 @@ pub(super) async fn settle(job: &Job) -> Ending {
     }
     let words: Vec<String> = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
     Ok(Outcome::Warned(format!("{node} is {schedulable}, but {}", words.join("; "))))
+}
+
+/// The quiet time, which the engineer may change while it runs.
+async fn rest(job: &Job) {
+    let began = Instant::now();
+    let mut quiet = job.shared.settle.subscribe();
+    loop {
+        let span = *quiet.borrow_and_update();
+        job.say(format!("letting things settle for {}", brief(span)));
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep_until(began + span) => return,
+            Ok(()) = quiet.changed() => {}
+        }
+    }
 }
 
 /// Whether pods may be placed on the node, as far as it could be read.
