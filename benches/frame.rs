@@ -45,6 +45,7 @@ fn node(number: usize) -> NodeRow {
         created: Some(Stamp(0)),
         booted: None,
         pod_capacity: Some(110),
+        allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
         foreign_locks: Vec::new(),
@@ -80,6 +81,8 @@ fn pod(number: usize) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: pitstop::domain::placement::Amounts::default(),
+        rules: None,
         created: Some(Stamp(0)),
     }
 }

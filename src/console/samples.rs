@@ -40,6 +40,7 @@ pub fn node(name: &str) -> NodeRow {
         created: Some(Stamp(NOW.0 - 30 * 86_400_000)),
         booted: Some(Stamp(NOW.0 - 9 * 86_400_000)),
         pod_capacity: Some(110),
+        allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
         foreign_locks: Vec::new(),
@@ -73,6 +74,8 @@ pub fn pod(namespace: &str, app: &str, number: usize, on: &str) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: crate::domain::placement::Amounts::default(),
+        rules: None,
         created: Some(Stamp(NOW.0 - 3_600_000)),
     }
 }

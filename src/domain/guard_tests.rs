@@ -26,6 +26,7 @@ fn node(name: &str, is_control_plane: bool, is_ready: bool) -> NodeRow {
         created: None,
         booted: None,
         pod_capacity: None,
+        allocatable: None,
         taints: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         foreign_locks: Vec::new(),

@@ -15,6 +15,7 @@ pub mod ids;
 pub mod lock;
 pub mod log;
 pub mod node;
+pub mod placement;
 pub mod plan;
 pub mod pod;
 pub mod report;

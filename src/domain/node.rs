@@ -2,6 +2,7 @@
 
 use super::feed::Row;
 use super::ids::{NodeName, RunId};
+use super::placement::Amounts;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +86,9 @@ pub struct NodeRow {
     pub booted: Option<Stamp>,
     /// `status.allocatable.pods`.
     pub pod_capacity: Option<u32>,
+    /// `status.allocatable` without the pods; `None` = the kubelet has not said.
+    #[serde(default)]
+    pub allocatable: Option<Amounts>,
     /// Taints as `key=value:Effect`.
     pub taints: Vec<String>,
     /// Labels (zones, selectors of pending pods).

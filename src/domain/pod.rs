@@ -2,6 +2,7 @@
 
 use super::feed::Row;
 use super::ids::{NodeName, PodKey};
+use super::placement::{Amounts, Rules};
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -73,6 +74,12 @@ pub struct PodRow {
     pub node_selector: BTreeMap<String, String>,
     /// Tolerates everything or `node.kubernetes.io/unschedulable` (may be placed on a cordoned node).
     pub tolerates_cordon: bool,
+    /// What it asks for, over all its containers.
+    #[serde(default)]
+    pub requests: Amounts,
+    /// What else decides where it may run; `None` = nothing, as for most.
+    #[serde(default)]
+    pub rules: Option<Box<Rules>>,
     /// Created.
     pub created: Option<Stamp>,
 }
@@ -127,6 +134,8 @@ pub(crate) fn sample(namespace: &str, name: &str) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: Amounts::default(),
+        rules: None,
         created: None,
     }
 }

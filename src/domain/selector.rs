@@ -14,6 +14,10 @@ pub enum Operator {
     Exists,
     /// The label is absent.
     DoesNotExist,
+    /// The label is a greater number than the one value (only of nodes).
+    Gt,
+    /// The label is a smaller number than the one value (only of nodes).
+    Lt,
 }
 
 /// One requirement.
@@ -49,15 +53,24 @@ impl Selector {
             return false;
         }
         self.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-            && self.expressions.iter().all(|need| {
-                let have = labels.get(&need.key);
-                match need.operator {
-                    Operator::In => have.is_some_and(|value| need.values.contains(value)),
-                    Operator::NotIn => have.is_none_or(|value| !need.values.contains(value)),
-                    Operator::Exists => have.is_some(),
-                    Operator::DoesNotExist => have.is_none(),
-                }
-            })
+            && self.expressions.iter().all(|need| need.holds(labels))
+    }
+}
+
+impl Requirement {
+    /// Whether labels satisfy it.
+    pub fn holds(&self, labels: &BTreeMap<String, String>) -> bool {
+        let have = labels.get(&self.key);
+        let number = |text: &String| text.parse::<i64>().ok();
+        let both = || have.and_then(number).zip(self.values.first().and_then(number));
+        match self.operator {
+            Operator::In => have.is_some_and(|value| self.values.contains(value)),
+            Operator::NotIn => have.is_none_or(|value| !self.values.contains(value)),
+            Operator::Exists => have.is_some(),
+            Operator::DoesNotExist => have.is_none(),
+            Operator::Gt => both().is_some_and(|(have, limit)| have > limit),
+            Operator::Lt => both().is_some_and(|(have, limit)| have < limit),
+        }
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn node(name: &str, role: &str) -> NodeRow {
         created: None,
         booted: None,
         pod_capacity: None,
+        allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
         foreign_locks: Vec::new(),

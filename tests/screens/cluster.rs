@@ -42,6 +42,7 @@ pub fn node(name: &str) -> NodeRow {
         created: Some(ago(212 * DAY)),
         booted: control_plane.then(|| ago(41 * DAY)),
         pod_capacity: Some(110),
+        allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
         foreign_locks: Vec::new(),
@@ -102,6 +103,8 @@ pub fn pod(namespace: &str, app: &str, number: usize, on: &str) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: pitstop::domain::placement::Amounts::default(),
+        rules: None,
         created: Some(ago(5 * 3600)),
     }
 }

@@ -29,6 +29,7 @@ pub fn node(name: &str, address: &str) -> NodeRow {
         created: None,
         booted: None,
         pod_capacity: None,
+        allocatable: None,
         taints: Vec::new(),
         labels: std::collections::BTreeMap::new(),
         foreign_locks: Vec::new(),

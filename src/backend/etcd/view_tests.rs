@@ -62,6 +62,7 @@ fn row(name: &str, address: &str) -> NodeRow {
         created: None,
         booted: None,
         pod_capacity: None,
+        allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::default(),
         foreign_locks: Vec::new(),

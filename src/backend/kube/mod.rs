@@ -36,6 +36,7 @@ use crate::domain::feed::Delta;
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::lock::LeaseRow;
 use crate::domain::node::NodeRow;
+use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::FailureKind;
 use crate::domain::time::Stamp;
@@ -245,6 +246,13 @@ impl Cluster {
     /// All budgets.
     pub async fn budgets(&self) -> Result<Vec<BudgetRow>, Error> {
         Ok(self.inner.list::<BudgetWire>(&scope_of_budgets()).await?.0)
+    }
+
+    /// The volumes that are not to be reached from every node (local ones, those of a zone).
+    pub async fn volumes(&self) -> Result<Vec<VolumeRow>, Error> {
+        let path = "/api/v1/persistentvolumes".to_owned();
+        let scope = Scope::long("list persistent volumes", "watch persistent volumes", path);
+        Ok(self.inner.list::<rows::VolumeWire>(&scope).await?.0)
     }
 
     /// Whether a DaemonSet of `apps/v1` exists.

@@ -40,6 +40,8 @@ fn pod(name: &str) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: crate::domain::placement::Amounts::default(),
+        rules: None,
         created: None,
     }
 }

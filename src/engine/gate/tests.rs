@@ -47,6 +47,8 @@ fn pod(name: &str, on: &str, mirror: bool) -> PodRow {
         finalizers: Vec::new(),
         node_selector: BTreeMap::new(),
         tolerates_cordon: false,
+        requests: crate::domain::placement::Amounts::default(),
+        rules: None,
         created: None,
     }
 }

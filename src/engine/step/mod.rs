@@ -10,6 +10,7 @@ mod drain;
 mod gates;
 mod leader;
 mod lock;
+mod predict;
 mod reboot;
 mod residual;
 
@@ -24,7 +25,7 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Preflight => gates::preflight(job).boxed(),
         StepKind::Lock => lock::take(job).boxed(),
         StepKind::Backup => backup::backup(job).boxed(),
-        StepKind::Predict => drain::predict(job).boxed(),
+        StepKind::Predict => predict::predict(job).boxed(),
         StepKind::Cordon => cordon::cordon(job).boxed(),
         StepKind::MoveLeader => leader::move_away(job).boxed(),
         StepKind::Drain => drain::drain(job).boxed(),

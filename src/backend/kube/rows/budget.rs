@@ -37,7 +37,7 @@ enum AmountWire {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct SelectorWire {
+pub(super) struct SelectorWire {
     #[serde(deserialize_with = "nullable")]
     match_labels: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable")]
@@ -119,7 +119,8 @@ fn amount(wire: AmountWire) -> Option<Amount> {
     }
 }
 
-fn selector(wire: Option<SelectorWire>) -> Selector {
+/// A selector; one that the server cannot read matches nothing there, and so here.
+pub(super) fn selector(wire: Option<SelectorWire>) -> Selector {
     let Some(wire) = wire else { return Selector { absent: true, ..Selector::default() } };
     let mut selector = Selector { labels: tidy_map(wire.match_labels), ..Selector::default() };
     for need in wire.match_expressions {

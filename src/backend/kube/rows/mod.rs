@@ -9,6 +9,9 @@ mod lease;
 mod marks;
 mod node;
 mod pod;
+mod quantity;
+mod rules;
+mod volume;
 
 pub(super) use attachment::AttachmentWire;
 pub(super) use budget::BudgetWire;
@@ -16,6 +19,7 @@ pub(super) use event::{EventRow, EventWire};
 pub(super) use lease::{Beat, BeatWire, LeaseWire, Lock, LockWire, step as lease_step};
 pub(super) use node::{MANAGER, NodeWire};
 pub(super) use pod::PodWire;
+pub(super) use volume::VolumeWire;
 
 use crate::backend::clock;
 use crate::domain::feed::Row;

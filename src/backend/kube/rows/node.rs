@@ -1,5 +1,6 @@
 //! Node objects as rows, and who cordoned a node.
 
+use super::quantity::{Quantities, amounts, milli};
 use super::{Condition, Meta, Wire, marks, nullable, tidy, tidy_all, tidy_map, time};
 use crate::backend::clock;
 use crate::domain::ids::NodeName;
@@ -60,7 +61,7 @@ struct Status {
     #[serde(deserialize_with = "nullable")]
     node_info: Info,
     #[serde(deserialize_with = "nullable")]
-    allocatable: BTreeMap<String, serde_json::Value>,
+    allocatable: Quantities,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -106,7 +107,12 @@ impl Wire for NodeWire {
             address: internal.map(|address| tidy(address.address.clone())),
             created: metadata.creation_timestamp,
             booted: None,
-            pod_capacity: status.allocatable.get("pods").and_then(quantity),
+            pod_capacity: status
+                .allocatable
+                .get("pods")
+                .and_then(milli)
+                .and_then(|room| u32::try_from(room / 1000).ok()),
+            allocatable: (!status.allocatable.is_empty()).then(|| amounts(&status.allocatable)),
             foreign_locks: marks::foreign(&metadata.labels, &metadata.annotations, &spec.taints),
             taints: tidy_all(spec.taints.into_iter().map(Taint::words)),
             name: NodeName(tidy(metadata.name)),
@@ -196,18 +202,6 @@ fn pressure(conditions: &[Condition]) -> Vec<String> {
     }))
 }
 
-/// A count as a quantity: plain, or with the suffix `k`.
-fn quantity(value: &serde_json::Value) -> Option<u32> {
-    if let Some(number) = value.as_u64() {
-        return number.try_into().ok();
-    }
-    let text = value.as_str()?;
-    match text.strip_suffix('k') {
-        Some(thousands) => thousands.parse::<u32>().ok()?.checked_mul(1000),
-        None => text.parse().ok(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +245,7 @@ mod tests {
         );
         assert_eq!(node.address.as_deref(), Some("10.0.0.1"));
         assert_eq!(node.pod_capacity, Some(110));
+        assert_eq!(node.allocatable.as_ref().map(|have| have.cpu_milli), Some(4000));
         assert_eq!(node.os_image, "Debian[2J");
         assert_eq!(node.heartbeat, clock::parse("2026-01-02T03:10:00Z"));
         assert!(!node.cordoned && node.cordon.is_none());

@@ -1,13 +1,14 @@
 //! Pod objects as rows.
 
+use super::quantity::{Quantities, amounts, greater};
+use super::rules::{AffinityWire, SpreadWire, TolerationWire, rules};
 use super::{Condition, Meta, OwnerWire, Wire, nullable, tidy, tidy_all, tidy_map};
 use crate::domain::ids::PodKey;
+use crate::domain::placement::Amounts;
 use crate::domain::pod::{Owner, Phase, PodRow};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
-
-const HOSTNAME: &str = "kubernetes.io/hostname";
 
 /// What is read of a Pod.
 #[derive(Debug, Default, Deserialize)]
@@ -33,9 +34,19 @@ struct Spec {
     #[serde(deserialize_with = "nullable")]
     node_selector: BTreeMap<String, String>,
     #[serde(deserialize_with = "nullable")]
-    tolerations: Vec<Toleration>,
+    tolerations: Vec<TolerationWire>,
     #[serde(deserialize_with = "nullable")]
-    affinity: Affinity,
+    affinity: AffinityWire,
+    #[serde(deserialize_with = "nullable")]
+    topology_spread_constraints: Vec<SpreadWire>,
+    #[serde(deserialize_with = "nullable")]
+    containers: Vec<ContainerSpec>,
+    #[serde(deserialize_with = "nullable")]
+    init_containers: Vec<ContainerSpec>,
+    #[serde(deserialize_with = "nullable")]
+    overhead: Quantities,
+    #[serde(deserialize_with = "nullable")]
+    resources: Resources,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,50 +65,27 @@ struct Claim {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Toleration {
-    key: Option<String>,
-    operator: Option<String>,
-    effect: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Affinity {
+struct ContainerSpec {
     #[serde(deserialize_with = "nullable")]
-    node_affinity: NodeAffinity,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct NodeAffinity {
+    resources: Resources,
     #[serde(deserialize_with = "nullable")]
-    required_during_scheduling_ignored_during_execution: Required,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Required {
-    #[serde(deserialize_with = "nullable")]
-    node_selector_terms: Vec<Term>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Term {
-    #[serde(deserialize_with = "nullable")]
-    match_expressions: Vec<Expression>,
-    #[serde(deserialize_with = "nullable")]
-    match_fields: Vec<Expression>,
+    ports: Vec<Port>,
+    restart_policy: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Expression {
-    key: String,
-    operator: String,
+struct Resources {
     #[serde(deserialize_with = "nullable")]
-    values: Vec<String>,
+    requests: Quantities,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Port {
+    host_port: Option<u16>,
+    protocol: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -142,10 +130,11 @@ impl Wire for PodWire {
 
     fn row(self) -> Option<PodRow> {
         let Self { metadata, mut spec, status } = self;
-        let mut node_selector = tidy_map(std::mem::take(&mut spec.node_selector));
-        if let Some(host) = spec.affinity.host() {
-            node_selector.entry(HOSTNAME.to_owned()).or_insert_with(|| tidy(host.to_owned()));
-        }
+        let requests = spec.requests();
+        let ports = spec.ports();
+        let tolerates_cordon = spec.tolerations.iter().any(TolerationWire::covers_cordon);
+        let rules =
+            rules(spec.tolerations, spec.affinity, spec.topology_spread_constraints, ports, &metadata.labels);
         let own_grace = spec.termination_grace_period_seconds.unwrap_or(30);
         Some(PodRow {
             node: spec.node_name.take().filter(|node| !node.is_empty()).map(|node| tidy(node).into()),
@@ -163,7 +152,9 @@ impl Wire for PodWire {
                 .map(owner),
             mirror: metadata.annotations.contains_key("kubernetes.io/config.mirror"),
             claims: tidy_all(spec.volumes.iter().filter_map(|volume| volume.claim(&metadata.name))),
-            tolerates_cordon: spec.tolerations.iter().any(Toleration::covers_cordon),
+            tolerates_cordon,
+            requests,
+            rules,
             priority: spec.priority.unwrap_or(0),
             priority_class: tidy(spec.priority_class_name),
             restarts: status.containers().map(|container| container.restart_count).sum(),
@@ -176,7 +167,7 @@ impl Wire for PodWire {
             ),
             labels: tidy_map(metadata.labels),
             finalizers: tidy_all(metadata.finalizers),
-            node_selector,
+            node_selector: tidy_map(spec.node_selector),
             created: metadata.creation_timestamp,
             key: PodKey {
                 namespace: tidy(metadata.namespace),
@@ -187,22 +178,45 @@ impl Wire for PodWire {
     }
 }
 
-impl Affinity {
-    /// The one host on which the pod may run, when every required term names it.
-    fn host(&self) -> Option<&str> {
-        let terms =
-            &self.node_affinity.required_during_scheduling_ignored_during_execution.node_selector_terms;
-        let first = terms.first()?.host()?;
-        terms.iter().all(|term| term.host() == Some(first)).then_some(first)
+impl Spec {
+    /// What the scheduler counts: the containers together, or the greatest of the steps before them, sidecars in
+    /// either; what is given for the pod as a whole goes before; the runtime's overhead on top
+    /// (`component-helpers/resource/helpers.go`).
+    fn requests(&self) -> Amounts {
+        let mut sidecars = Amounts::default();
+        let mut before = Amounts::default();
+        for step in &self.init_containers {
+            let mut now = amounts(&step.resources.requests);
+            if step.restart_policy.as_deref() == Some("Always") {
+                sidecars.add(&now);
+                now = Amounts::default();
+            }
+            now.add(&sidecars);
+            before = greater(before, now);
+        }
+        let mut all = sidecars;
+        for container in &self.containers {
+            all.add(&amounts(&container.resources.requests));
+        }
+        let mut all = greater(all, before);
+        let whole = amounts(&self.resources.requests);
+        if self.resources.requests.contains_key("cpu") {
+            all.cpu_milli = whole.cpu_milli;
+        }
+        if self.resources.requests.contains_key("memory") {
+            all.memory = whole.memory;
+        }
+        all.add(&amounts(&self.overhead));
+        all
     }
-}
 
-impl Term {
-    fn host(&self) -> Option<&str> {
-        let names = |need: &&Expression| need.operator == "In" && need.values.len() == 1;
-        let by_label = self.match_expressions.iter().filter(|need| need.key == HOSTNAME).find(names);
-        let by_name = || self.match_fields.iter().filter(|need| need.key == "metadata.name").find(names);
-        by_label.or_else(by_name).map(|need| need.values[0].as_str())
+    fn ports(&self) -> Vec<String> {
+        let ports = self.containers.iter().flat_map(|container| &container.ports);
+        let words = |port: &Port| {
+            let number = port.host_port.filter(|number| *number > 0)?;
+            Some(format!("{number}/{}", port.protocol.as_deref().unwrap_or("TCP")))
+        };
+        tidy_all(ports.filter_map(words))
     }
 }
 
@@ -214,17 +228,6 @@ impl Volume {
             (None, Some(_)) => Some(format!("{pod}-{}", self.name)),
             (None, None) => None,
         }
-    }
-}
-
-impl Toleration {
-    fn covers_cordon(&self) -> bool {
-        let is_exists = self.operator.as_deref() == Some("Exists");
-        let has_key = match self.key.as_deref() {
-            None | Some("") => is_exists,
-            Some(key) => key == "node.kubernetes.io/unschedulable",
-        };
-        has_key && matches!(self.effect.as_deref(), None | Some("" | "NoSchedule"))
     }
 }
 
@@ -334,17 +337,35 @@ mod tests {
     }
 
     #[test]
-    fn pins_and_tolerations() {
+    fn tolerations_of_a_cordon() {
         let mut pod = typical();
-        pod["spec"]["affinity"] = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["w1"]}]}]}}});
+        assert!(!row(pod.clone()).tolerates_cordon && row(pod.clone()).rules.is_none());
         pod["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
-        let pinned = row(pod.clone());
-        assert_eq!(pinned.node_selector.get(HOSTNAME).map(String::as_str), Some("w1"));
-        assert!(pinned.tolerates_cordon);
+        assert!(row(pod.clone()).tolerates_cordon);
         pod["spec"]["tolerations"] =
             json!([{"key": "node.kubernetes.io/unschedulable", "operator": "Exists", "effect": "NoExecute"}]);
         assert!(!row(pod).tolerates_cordon);
+    }
+
+    #[test]
+    fn requests_as_the_scheduler_counts_them() {
+        let asks = |cpu: &str| json!({"resources": {"requests": {"cpu": cpu, "memory": "1Mi"}}});
+        let mut pod = typical();
+        pod["spec"]["containers"] = json!([asks("100m"), asks("200m")]);
+        assert_eq!(row(pod.clone()).requests.cpu_milli, 300);
+        let mut sidecar = asks("50m");
+        sidecar["restartPolicy"] = json!("Always");
+        pod["spec"]["initContainers"] = json!([sidecar, asks("250m")]);
+        assert_eq!(row(pod.clone()).requests.cpu_milli, 350, "the sidecar runs beside both");
+        pod["spec"]["initContainers"] = json!([asks("1"), sidecar]);
+        assert_eq!(row(pod.clone()).requests.cpu_milli, 1000, "a step before them may ask for most");
+        pod["spec"]["overhead"] = json!({"cpu": "10m"});
+        pod["spec"]["resources"] = json!({"requests": {"cpu": "2"}});
+        pod["spec"]["containers"][0]["ports"] =
+            json!([{"containerPort": 80, "hostPort": 8080}, {"containerPort": 1}]);
+        let pod = row(pod);
+        assert_eq!((pod.requests.cpu_milli, pod.requests.memory), (2010, 3 << 20));
+        assert_eq!(pod.rules.map(|rules| rules.ports), Some(vec!["8080/TCP".to_owned()]));
     }
 
     #[test]
