@@ -8,6 +8,7 @@ use crate::cli::Global;
 use crate::config::{ClusterConfig, Config, holder};
 use crate::domain::config::Policy;
 use crate::domain::report::Report;
+use crate::engine::drain::Reserved;
 use crate::engine::{Backends, Settings, Timing};
 use std::path::{Path, PathBuf};
 
@@ -98,7 +99,7 @@ fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends
         timing: Timing::from(&config.timing),
         adopt_lock: place.adopt_lock,
     };
-    Backends { cluster, etcd, hosts, settings }
+    Backends { cluster, etcd, hosts, reserved: Reserved::default(), settings }
 }
 
 /// A context's name as the name of a directory: what could lead elsewhere becomes `_`.

@@ -3,6 +3,7 @@
 use crate::backend::etcd::Etcd;
 use crate::backend::host::Hosts;
 use crate::backend::kube::Cluster;
+use crate::engine::drain::Reserved;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub struct Backends {
     pub etcd: Option<Etcd>,
     /// The hosts over SSH; `None` = not configured.
     pub hosts: Option<Hosts>,
+    /// Who has the word at which budget: drains and resolutions of this process share it.
+    pub reserved: Reserved,
     /// Places and times.
     pub settings: Settings,
 }

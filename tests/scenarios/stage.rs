@@ -11,6 +11,7 @@ use pitstop::domain::ids::{NodeName, OpId};
 use pitstop::domain::plan::StepKind;
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunState, RunView, StepState, StepView};
 use pitstop::domain::time::parse_span;
+use pitstop::engine::drain::Reserved;
 use pitstop::engine::{Backends, Facts, Run, Settings, Timing, plan, start};
 use pitstop::sim::api::faults::Connection;
 use pitstop::sim::store::resources::{LEASES, NODES, PODS};
@@ -95,6 +96,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
         cluster: Cluster::from_client(client, "sim"),
         etcd: Some(Etcd::new(etcd, dialer, Some(hosts.clone()))),
         hosts: Some(hosts),
+        reserved: Reserved::default(),
         settings,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::TICK;
 use super::ledger::{LONGEST, Ledger, Turn};
+use super::reserved::Reserved;
 use crate::backend::clock::now as wall;
 use crate::backend::error::{Error, Refusal};
 use crate::backend::kube::Eviction;
@@ -68,14 +69,14 @@ fn exists(row: &PodRow, daemonsets: &Daemonsets) -> bool {
 
 impl Board {
     /// An empty board; `gone` = pods that an earlier attempt moved.
-    pub(super) fn new(options: DrainOptions, gone: u64) -> Self {
+    pub(super) fn new(options: DrainOptions, gone: u64, reserved: Reserved) -> Self {
         Self {
             options,
             pods: BTreeMap::new(),
             is_listed: false,
             gone: usize::try_from(gone).unwrap_or(0),
             news: Vec::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(reserved),
         }
     }
 
@@ -211,8 +212,9 @@ impl Board {
                     entry.state = State::Waiting("next in turn".to_owned());
                 }
                 Turn::Now(budget) => {
-                    if let Some(budget) = &budget {
-                        self.ledger.sent(budget);
+                    if budget.as_ref().is_some_and(|budget| !self.ledger.sent(budget)) {
+                        entry.state = State::Waiting("next in turn".to_owned());
+                        continue;
                     }
                     entry.state = State::Sent(budget);
                     ready.push(key.clone());

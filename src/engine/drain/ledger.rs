@@ -3,6 +3,7 @@
 //! The API server decides each eviction (`registry/core/pod/storage/eviction.go`); the ledger only avoids questions whose
 //! answer is known. Its own spending is counted until the budget's status has caught up.
 
+use super::reserved::{Hold, Purpose, Reserved};
 use crate::backend::error::{Error, Refusal};
 use crate::domain::budget::{BudgetRow, UnhealthyPolicy};
 use crate::domain::feed::{Delta, Row, Table, apply};
@@ -29,9 +30,10 @@ pub(super) enum Turn {
 }
 
 /// What we did to one budget since its status was last seen.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Account {
-    is_in_flight: bool,
+    /// The word at the budget, while an eviction is on its way.
+    flight: Option<Hold>,
     spent: i32,
     not_before: Option<(Instant, String)>,
 }
@@ -42,9 +44,16 @@ pub(super) struct Ledger {
     table: Table<BudgetRow>,
     accounts: BTreeMap<BudgetKey, Account>,
     is_known: bool,
+    /// Shared with the other drains and the resolutions of this process.
+    reserved: Reserved,
 }
 
 impl Ledger {
+    /// An empty ledger.
+    pub(super) fn new(reserved: Reserved) -> Self {
+        Self { reserved, ..Self::default() }
+    }
+
     /// Whether the budgets have been listed.
     pub(super) fn is_known(&self) -> bool {
         self.is_known
@@ -109,8 +118,12 @@ impl Ledger {
         if !budget.is_current() {
             return Turn::Wait(format!("waiting for budget {name}: its status is older than its spec"));
         }
-        if account.is_in_flight {
-            return Turn::Wait(format!("next in turn at budget {name}"));
+        match self.reserved.purpose(name) {
+            None => {}
+            Some(Purpose::Eviction) => return Turn::Wait(format!("next in turn at budget {name}")),
+            Some(Purpose::Resolution) => {
+                return Turn::Wait(format!("waiting for budget {name}: held for a resolution"));
+            }
         }
         if budget.allowed - account.spent <= 0 {
             return Turn::Wait(format!(
@@ -121,21 +134,27 @@ impl Ledger {
         Turn::Now(Some(name.clone()))
     }
 
-    /// An eviction was sent on the account of a budget.
-    pub(super) fn sent(&mut self, budget: &BudgetKey) {
-        self.accounts.entry(budget.clone()).or_default().is_in_flight = true;
+    /// An eviction is to be sent on the account of a budget; `false` = another drain or a resolution was faster.
+    #[must_use]
+    pub(super) fn sent(&mut self, budget: &BudgetKey) -> bool {
+        let flight = self.reserved.try_hold(budget, Purpose::Eviction);
+        let is_ours = flight.is_some();
+        if is_ours {
+            self.accounts.entry(budget.clone()).or_default().flight = flight;
+        }
+        is_ours
     }
 
     /// It was accepted: counted until the status shows it.
     pub(super) fn accepted(&mut self, budget: &BudgetKey) {
         let account = self.accounts.entry(budget.clone()).or_default();
-        account.is_in_flight = false;
+        account.flight = None;
         account.spent += 1;
     }
 
     /// It came to nothing that the budget would count.
     pub(super) fn cleared(&mut self, budget: &BudgetKey) {
-        self.accounts.entry(budget.clone()).or_default().is_in_flight = false;
+        self.accounts.entry(budget.clone()).or_default().flight = None;
     }
 
     /// It was refused on behalf of the budget: not asked again before the status changes, or some time has passed.
@@ -152,7 +171,7 @@ impl Ledger {
             _ => (asked.unwrap_or(FLOOR), format!("waiting for budget {budget}: {}", error.message)),
         };
         let account = self.accounts.entry(budget.clone()).or_default();
-        account.is_in_flight = false;
+        account.flight = None;
         account.not_before = Some((now + wait, why));
     }
 

@@ -6,8 +6,11 @@
 
 mod board;
 mod ledger;
+mod reserved;
 #[cfg(test)]
 mod tests;
+
+pub use reserved::{Hold, Purpose, Reserved};
 
 use super::job::{Ending, Job};
 use crate::backend::error::Error;
@@ -43,6 +46,7 @@ pub async fn run(job: &Job) -> Ending {
     let mut pods = cluster.watch_node_pods(&node);
     let mut budgets = cluster.watch_budgets();
     let mut nodes = cluster.watch_node(&node);
+    let mut holds = job.backends().reserved.changes();
     let mut drain = Drain::new(job, node);
     let mut flights: FuturesUnordered<Flight> = FuturesUnordered::new();
     loop {
@@ -57,6 +61,7 @@ pub async fn run(job: &Job) -> Ending {
             Some(change) = pods.next() => drain.pods_changed(change).await?,
             Some(change) = budgets.next() => drain.budgets_changed(change)?,
             Some(change) = nodes.next() => drain.node_changed(change)?,
+            Ok(()) = holds.changed() => {}
             () = tokio::time::sleep_until(wake) => drain.board.reclassify(&drain.daemonsets),
         }
         drain.tell().await;
@@ -93,7 +98,8 @@ impl<'a> Drain<'a> {
     fn new(job: &'a Job, node: NodeName) -> Self {
         // pods that an earlier attempt moved still count as moved
         let moved = job.shared.voice.last_progress(job.index).and_then(|progress| progress.done);
-        let board = Board::new(job.shared.plan.drain.clone(), moved.unwrap_or(0));
+        let board =
+            Board::new(job.shared.plan.drain.clone(), moved.unwrap_or(0), job.backends().reserved.clone());
         Self { job, node, board, daemonsets: BTreeMap::new(), trouble: None, is_stalled: false, shown: None }
     }
 

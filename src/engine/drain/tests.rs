@@ -2,6 +2,7 @@
 
 use super::board::{Answer, Board};
 use super::ledger::{Ledger, Turn};
+use super::reserved::{Purpose, Reserved};
 use crate::backend::error::{Error, Refusal};
 use crate::backend::kube::Eviction;
 use crate::domain::budget::{Amount, BudgetRow, Demand, UnhealthyPolicy};
@@ -65,7 +66,7 @@ fn budget(name: &str, allowed: i32) -> BudgetRow {
 }
 
 fn board(pods: Vec<PodRow>, budgets: Vec<BudgetRow>) -> Board {
-    let mut board = Board::new(DrainOptions::default(), 0);
+    let mut board = Board::new(DrainOptions::default(), 0, Reserved::default());
     board.ledger.apply(Delta::Reset(budgets));
     board.pods_changed(Delta::Reset(pods), &BTreeMap::new());
     board
@@ -100,6 +101,21 @@ async fn one_at_a_time_per_budget_and_the_next_when_its_status_shows_room() {
     assert!(text.contains("shop/b: waiting for budget shop/web (needs 2, has 2)"), "{text}");
     board.ledger.apply(Delta::Upsert(budget("web", 1)));
     assert_eq!(names(&board.take_ready(16, now)), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_room_of_a_budget_that_a_resolution_holds_is_not_spent() {
+    let reserved = Reserved::default();
+    let mut board = Board::new(DrainOptions::default(), 0, reserved.clone());
+    board.ledger.apply(Delta::Reset(vec![budget("web", 1)]));
+    board.pods_changed(Delta::Reset(vec![pod("a")]), &BTreeMap::new());
+    let now = Instant::now();
+    let hold = reserved.try_hold(&budget("web", 1).key, Purpose::Resolution);
+    assert!(board.take_ready(16, now).is_empty());
+    assert!(board.progress().items[0].contains("held for a resolution"), "{:?}", board.progress());
+    drop(hold);
+    assert_eq!(names(&board.take_ready(16, now)), ["a"]);
+    assert_eq!(reserved.purpose(&budget("web", 1).key), Some(Purpose::Eviction));
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,6 +264,10 @@ async fn no_server_makes_the_drain_wait_for_hours() {
 
 #[test]
 fn a_drain_that_cannot_list_says_so() {
-    let text = super::words(&Board::new(DrainOptions::default(), 0), Some("connection refused")).text;
+    let text = super::words(
+        &Board::new(DrainOptions::default(), 0, Reserved::default()),
+        Some("connection refused"),
+    )
+    .text;
     assert!(text.starts_with("listing the pods") && text.ends_with("connection refused"), "{text}");
 }

@@ -1,0 +1,114 @@
+//! Who has the word at which budget, in this process: one eviction on its way at most, or a resolution that needs the
+//! room for itself. All drains and resolutions of a process share one [`Reserved`].
+
+use crate::domain::ids::BudgetKey;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// What a budget is held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// One eviction is on its way.
+    Eviction,
+    /// A resolution changes the budget, or spends the room that it made itself.
+    Resolution,
+}
+
+/// The budgets that are held; clones are the same.
+#[derive(Debug, Clone)]
+pub struct Reserved {
+    held: Arc<watch::Sender<BTreeMap<BudgetKey, Purpose>>>,
+}
+
+impl Default for Reserved {
+    fn default() -> Self {
+        Self { held: Arc::new(watch::Sender::new(BTreeMap::new())) }
+    }
+}
+
+impl Reserved {
+    /// Takes the word at a budget; `None` = somebody has it. Given back when the result is dropped.
+    pub fn try_hold(&self, budget: &BudgetKey, purpose: Purpose) -> Option<Hold> {
+        let is_taken = self.held.send_if_modified(|held| {
+            let is_free = !held.contains_key(budget);
+            if is_free {
+                held.insert(budget.clone(), purpose);
+            }
+            is_free
+        });
+        is_taken.then(|| Hold { budget: budget.clone(), reserved: self.clone() })
+    }
+
+    /// The same for a resolution, which waits until the eviction that is on its way has been answered.
+    pub async fn hold(&self, budget: &BudgetKey) -> Hold {
+        let mut changes = self.changes();
+        loop {
+            changes.borrow_and_update();
+            if let Some(hold) = self.try_hold(budget, Purpose::Resolution) {
+                return hold;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// What a budget is held for now.
+    pub fn purpose(&self, budget: &BudgetKey) -> Option<Purpose> {
+        self.held.borrow().get(budget).copied()
+    }
+
+    /// Tells whenever a budget is taken or given back.
+    pub fn changes(&self) -> watch::Receiver<BTreeMap<BudgetKey, Purpose>> {
+        self.held.subscribe()
+    }
+}
+
+/// The word at one budget.
+#[derive(Debug)]
+pub struct Hold {
+    budget: BudgetKey,
+    reserved: Reserved,
+}
+
+impl Hold {
+    /// Which.
+    pub fn budget(&self) -> &BudgetKey {
+        &self.budget
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.reserved.held.send_if_modified(|held| held.remove(&self.budget).is_some());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> BudgetKey {
+        BudgetKey { namespace: "shop".into(), name: name.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_has_the_word_until_it_gives_it_back() {
+        let reserved = Reserved::default();
+        let flight = reserved.try_hold(&key("web"), Purpose::Eviction).expect("free");
+        assert!(reserved.clone().try_hold(&key("web"), Purpose::Eviction).is_none());
+        assert!(reserved.try_hold(&key("db"), Purpose::Eviction).is_some(), "another budget");
+        let waiting = tokio::spawn({
+            let reserved = reserved.clone();
+            async move { reserved.hold(&key("web")).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(reserved.purpose(&key("web")), Some(Purpose::Eviction));
+        drop(flight);
+        let hold = waiting.await.expect("the word");
+        assert_eq!((hold.budget(), reserved.purpose(&key("web"))), (&key("web"), Some(Purpose::Resolution)));
+        drop(hold);
+        assert_eq!(reserved.purpose(&key("web")), None);
+    }
+}
