@@ -5,6 +5,7 @@
 
 pub mod budget;
 pub mod config;
+pub mod debt;
 pub mod drain;
 pub mod etcd;
 pub mod feed;

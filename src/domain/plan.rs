@@ -1,6 +1,7 @@
 //! Plans: what a run will do, as a list of typed steps, before anything is touched.
 
 use super::config::DrainOptions;
+use super::debt::Debt;
 use super::ids::NodeName;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -70,6 +71,8 @@ pub enum StepKind {
     Settle,
     /// Give the maintenance lease back.
     Unlock,
+    /// Put back what a run changed on the way: see [`Debt`].
+    Restore,
 }
 
 impl StepKind {
@@ -85,6 +88,7 @@ impl StepKind {
                 | Self::Reboot
                 | Self::Uncordon
                 | Self::Unlock
+                | Self::Restore
         )
     }
 
@@ -96,6 +100,11 @@ impl StepKind {
     /// Whether it judges the node after its reboot.
     pub fn is_after_reboot(self) -> bool {
         matches!(self, Self::Down | Self::Back | Self::Verify | Self::Uncordon | Self::Settle)
+    }
+
+    /// Whether it puts something back: that needs no lock, and goes on after the lock was lost.
+    pub fn puts_back(self) -> bool {
+        matches!(self, Self::Uncordon | Self::Unlock | Self::Restore)
     }
 
     /// Short name, as shown in the run pane.
@@ -117,6 +126,7 @@ impl StepKind {
             Self::Uncordon => "uncordon",
             Self::Settle => "settle",
             Self::Unlock => "unlock",
+            Self::Restore => "restore",
         }
     }
 }
@@ -146,6 +156,9 @@ pub struct Step {
     /// Why it does not apply here: it is shown and passed over without a question. `None` = it applies.
     #[serde(default)]
     pub not_applicable: Option<String>,
+    /// What a [`StepKind::Restore`] puts back; `None` = all that the run owes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debt: Option<Box<Debt>>,
 }
 
 /// A plan.

@@ -1,5 +1,6 @@
 //! A run as it goes: its events, and the view that they add up to (console, command line and report share it).
 
+use super::debt::Debt;
 use super::gate::{Gate, Verdict};
 use super::ids::{NodeName, OpId, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
@@ -166,6 +167,11 @@ pub enum RunChange {
         /// Who: `user@host`.
         by: String,
     },
+    /// What the run owes back is another list by now.
+    Owes {
+        /// All of it.
+        debts: Vec<Debt>,
+    },
     /// Undoing begins: steps that will be carried out, appended to the plan.
     Undoing {
         /// The steps.
@@ -249,6 +255,9 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// What was left changed.
     pub left: Vec<String>,
+    /// What it changed on the way and owes back.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
 }
 
 impl RunView {
@@ -267,6 +276,7 @@ impl RunView {
             ended: None,
             steps,
             left: Vec::new(),
+            debts: Vec::new(),
         })
     }
 
@@ -319,6 +329,7 @@ impl RunView {
                     view.state = StepState::Ended(outcome.clone(), Duration::from_millis(*took_ms));
                 }
             }
+            RunChange::Owes { debts } => self.debts.clone_from(debts),
             RunChange::Undoing { steps } => {
                 self.steps.extend(steps.iter().cloned().map(|step| StepView::new(step, true)));
             }

@@ -4,6 +4,7 @@
 //! never ended. Nothing here assumes that a step which failed had no effect: a request that was cut off may have
 //! arrived, so its undo is planned, and that undo looks before it changes anything.
 
+use super::debt::Debt;
 use super::ids::NodeName;
 use super::plan::{Kind, Step, StepKind};
 use super::run::{Outcome, RunState, RunView, StepState, StepView};
@@ -98,6 +99,7 @@ fn is_locked(view: &RunView) -> bool {
 /// What an abort will do now.
 pub fn undo(view: &RunView) -> Undo {
     let mut undo = Undo::default();
+    undo.steps.extend(view.debts.iter().rev().map(restore));
     for node in &view.nodes {
         let trace = Trace { view, node };
         if trace.is_cordoned_by_us() {
@@ -133,13 +135,14 @@ pub fn brief(view: &RunView) -> String {
             (false, false) => None,
         }
     });
+    let debts = view.debts.iter().map(Debt::brief);
     let lock = is_locked(view).then(|| "the lock is held".to_owned());
-    nodes.chain(lock).collect::<Vec<_>>().join(", ")
+    debts.chain(nodes).chain(lock).collect::<Vec<_>>().join(", ")
 }
 
 /// What stays changed when a run ends in a state, in words; empty = as it was found, or as it was asked for.
 pub fn left(view: &RunView, end: RunState) -> Vec<String> {
-    let mut left = left_on_nodes(view, end);
+    let mut left = left_without_lock(view, end);
     if is_locked(view) {
         left.push(format!(
             "the maintenance lock is marked with run {}: its holder may take it again, others with --adopt-lock",
@@ -150,8 +153,8 @@ pub fn left(view: &RunView, end: RunState) -> Vec<String> {
 }
 
 /// The same without the maintenance lock.
-pub fn left_on_nodes(view: &RunView, end: RunState) -> Vec<String> {
-    let mut left = Vec::new();
+pub fn left_without_lock(view: &RunView, end: RunState) -> Vec<String> {
+    let mut left: Vec<String> = view.debts.iter().map(Debt::words).collect();
     for node in &view.nodes {
         let trace = Trace { view, node };
         let is_the_purpose = end == RunState::Done && matches!(view.kind, Kind::Cordon | Kind::Drain);
@@ -198,6 +201,24 @@ fn uncordon(node: &NodeName) -> Step {
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
+    }
+}
+
+/// Puts one debt back, where it still is as we left it.
+fn restore(debt: &Debt) -> Step {
+    Step {
+        kind: StepKind::Restore,
+        node: None,
+        what: format!("put back what is still as we set it: {}", debt.what()),
+        command: debt.command(),
+        gates: Vec::new(),
+        timeout: Duration::from_mins(2),
+        may_skip: true,
+        undo: None,
+        unchecked: Vec::new(),
+        not_applicable: None,
+        debt: Some(Box::new(debt.clone())),
     }
 }
 
@@ -214,126 +235,10 @@ fn unlock(view: &RunView) -> Step {
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::ids::{OpId, RunId};
-    use crate::domain::report::{FailureKind, Report};
-    use crate::domain::run::{Progress, RunChange, RunEvent};
-    use crate::domain::time::Stamp;
-
-    fn step(kind: StepKind) -> Step {
-        Step { kind, ..uncordon(&NodeName::from("cp-1")) }
-    }
-
-    fn ended(kind: StepKind, outcome: Outcome) -> StepView {
-        let mut view = StepView::new(step(kind), false);
-        view.attempts = 1;
-        view.state = StepState::Ended(outcome, Duration::ZERO);
-        view
-    }
-
-    fn done(kind: StepKind) -> StepView {
-        ended(kind, Outcome::Done(String::new()))
-    }
-
-    fn run(kind: Kind, steps: Vec<StepView>) -> RunView {
-        RunView {
-            op: OpId(1),
-            id: RunId::from("r"),
-            kind,
-            nodes: vec![NodeName::from("cp-1")],
-            state: RunState::Running,
-            automatic: false,
-            started: Stamp(0),
-            ended: None,
-            steps,
-            left: Vec::new(),
-        }
-    }
-
-    fn kinds(undo: &Undo) -> Vec<StepKind> {
-        undo.steps.iter().map(|step| step.kind).collect()
-    }
-
-    #[test]
-    fn an_untouched_node_needs_no_undo() {
-        let view =
-            run(Kind::Reboot, vec![done(StepKind::Preflight), StepView::new(step(StepKind::Lock), false)]);
-        assert_eq!(undo(&view), Undo::default());
-        assert_eq!(left(&view, RunState::Aborted), Vec::<String>::new());
-    }
-
-    #[test]
-    fn our_cordon_and_our_lock_are_given_back() {
-        let mut drain = ended(StepKind::Drain, Outcome::Aborted);
-        drain.progress = Some(Progress { done: Some(2), ..Progress::default() });
-        let mut view = run(Kind::Reboot, vec![done(StepKind::Lock), done(StepKind::Cordon), drain]);
-        let plan = undo(&view);
-        assert_eq!(brief(&view), "cp-1 is cordoned, the lock is held");
-        assert_eq!(kinds(&plan), [StepKind::Uncordon, StepKind::Unlock]);
-        assert_eq!(plan.stays, ["2 pods were moved away from cp-1 and do not come back by themselves"]);
-        view.steps.extend([done(StepKind::Uncordon), done(StepKind::Unlock)]);
-        assert_eq!((left(&view, RunState::Aborted), brief(&view)), (plan.stays, String::new()));
-    }
-
-    #[test]
-    fn a_cordon_of_somebody_else_stays() {
-        let cordon = ended(StepKind::Cordon, Outcome::Skipped("cordoned by kubectl-cordon".into()));
-        let view = run(Kind::Reboot, vec![cordon]);
-        assert_eq!(undo(&view), Undo::default());
-        assert!(left(&view, RunState::Aborted).is_empty());
-    }
-
-    #[test]
-    fn a_cordon_whose_answer_got_lost_is_looked_at_again() {
-        let lost = ended(StepKind::Cordon, Outcome::Failed(Report::new(FailureKind::Timeout, "no answer")));
-        assert_eq!(kinds(&undo(&run(Kind::Cordon, vec![lost]))), [StepKind::Uncordon]);
-    }
-
-    #[test]
-    fn a_node_that_did_not_come_back_is_never_uncordoned_as_cleanup() {
-        let late = ended(StepKind::Back, Outcome::Failed(Report::new(FailureKind::Timeout, "not back")));
-        let view = run(
-            Kind::Reboot,
-            vec![done(StepKind::Lock), done(StepKind::Cordon), done(StepKind::Reboot), late],
-        );
-        let plan = undo(&view);
-        assert_eq!(kinds(&plan), [StepKind::Unlock]);
-        assert!(plan.stays[0].contains("stays cordoned"), "{:?}", plan.stays);
-        let left = left(&view, RunState::Failed);
-        assert!(left.iter().any(|line| line.contains("return was not verified")), "{left:?}");
-    }
-
-    #[test]
-    fn a_node_that_is_back_and_ready_is_left_as_it_was_found() {
-        let steps = [StepKind::Lock, StepKind::Cordon, StepKind::Reboot, StepKind::Back].map(done).to_vec();
-        let plan = undo(&run(Kind::Reboot, steps));
-        assert_eq!(kinds(&plan), [StepKind::Uncordon, StepKind::Unlock]);
-        assert!(plan.stays[0].contains("have not passed"), "{:?}", plan.stays);
-    }
-
-    #[test]
-    fn a_reboot_counts_from_the_moment_it_was_asked_for() {
-        let failed =
-            ended(StepKind::Reboot, Outcome::Failed(Report::new(FailureKind::Unreachable, "no SSH")));
-        let mut view = run(Kind::Reboot, vec![done(StepKind::Lock), done(StepKind::Cordon), failed]);
-        assert_eq!(kinds(&undo(&view)), [StepKind::Uncordon, StepKind::Unlock]);
-        assert!(!left(&view, RunState::Failed).iter().any(|line| line.contains("reboot")));
-        let change = RunChange::Asked { step: 2 };
-        view.apply(&RunEvent { op: OpId(1), run: RunId::from("r"), at: Stamp(0), change });
-        assert_eq!(kinds(&undo(&view)), [StepKind::Unlock]);
-        assert!(left(&view, RunState::Failed).iter().any(|line| line.contains("was asked to reboot")));
-    }
-
-    #[test]
-    fn the_purpose_of_a_run_is_not_left_over() {
-        assert!(left(&run(Kind::Drain, vec![done(StepKind::Cordon)]), RunState::Done).is_empty());
-        let left_out = ended(StepKind::Uncordon, Outcome::Skipped(LEFT_OUT.into()));
-        let view = run(Kind::Reboot, vec![done(StepKind::Cordon), left_out]);
-        assert_eq!(left(&view, RunState::Done), ["cp-1 is cordoned by this run: kubectl uncordon cp-1"]);
-    }
-}
+#[path = "undo_tests.rs"]
+mod tests;

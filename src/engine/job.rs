@@ -8,10 +8,11 @@ use super::settings::Backends;
 use super::voice::Voice;
 use crate::backend::clock::now;
 use crate::backend::error::Error;
+use crate::domain::debt::Debt;
 use crate::domain::gate::Gate;
 use crate::domain::guard::Permit;
 use crate::domain::ids::{NodeName, RunId};
-use crate::domain::plan::{Plan, Step, StepKind};
+use crate::domain::plan::{Plan, Step};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress, RunChange};
 use crate::domain::time::{Stamp, brief};
@@ -154,6 +155,36 @@ impl Job {
         self.shared.voice.record(&Line::Memory { at: now(), memory: Box::new(memory) }, true)
     }
 
+    /// Notes what will be owed back by the change that comes next: on the disk when this returns.
+    ///
+    /// # Errors
+    /// The journal cannot be written: then nothing may be changed.
+    pub async fn owe(&self, debt: Debt) -> Result<(), Report> {
+        self.remember(|memory| {
+            // the value that was there before us is the one of the first change
+            if !memory.debts.iter().any(|known| known.is_about_the_same(&debt)) {
+                memory.debts.push(debt);
+            }
+        })?;
+        self.tell_debts().await;
+        Ok(())
+    }
+
+    /// Strikes a debt out: it was paid back, or there is nothing to pay back any more.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub async fn paid(&self, debt: &Debt) -> Result<(), Report> {
+        self.remember(|memory| memory.debts.retain(|known| !known.is_about_the_same(debt)))?;
+        self.tell_debts().await;
+        Ok(())
+    }
+
+    async fn tell_debts(&self) {
+        let debts = self.memory().debts;
+        self.shared.voice.tell(RunChange::Owes { debts }).await;
+    }
+
     /// Announces a change in the journal. The only way to a change that a step has: it refuses once the engineer
     /// wants to stop, and once somebody else took the lock.
     ///
@@ -172,7 +203,7 @@ impl Job {
         if self.cancel.is_cancelled() {
             return Err(Report::new(FailureKind::Cancelled, format!("stopped before: {change}")));
         }
-        let puts_back = matches!(self.step.kind, StepKind::Uncordon | StepKind::Unlock);
+        let puts_back = self.step.kind.puts_back();
         if let Some(words) = self.shared.keeper().and_then(|keeper| keeper.lost())
             && !puts_back
         {
@@ -187,9 +218,7 @@ impl Job {
     /// The lock is lost, or the API is away.
     pub async fn assure_lock(&self) -> Result<(), Error> {
         match self.shared.keeper() {
-            Some(keeper) if !matches!(self.step.kind, StepKind::Uncordon | StepKind::Unlock) => {
-                Box::pin(keeper.assure()).await
-            }
+            Some(keeper) if !self.step.kind.puts_back() => Box::pin(keeper.assure()).await,
             _ => Ok(()),
         }
     }

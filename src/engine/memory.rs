@@ -1,6 +1,7 @@
 //! What a run remembers from one step for a later one; kept in the journal with every change.
 
 use super::gate::Baseline;
+use crate::domain::debt::Debt;
 use crate::domain::ids::RunId;
 use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
@@ -47,4 +48,7 @@ pub struct Memory {
     pub snapshot: Option<PathBuf>,
     /// The archive of the host's files.
     pub archive: Option<PathBuf>,
+    /// What was changed on the way and is owed back, in the order of the changes.
+    #[serde(default)]
+    pub debts: Vec<Debt>,
 }

@@ -62,5 +62,6 @@ pub(crate) fn step(kind: StepKind, node: &str) -> Step {
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
     }
 }

@@ -126,7 +126,7 @@ impl Teller {
             RunChange::State { state: RunState::Failed, .. } => {
                 vec![format!("{} the run waits for a decision", time(at))]
             }
-            RunChange::State { .. } | RunChange::Asked { .. } => Vec::new(),
+            RunChange::State { .. } | RunChange::Asked { .. } | RunChange::Owes { .. } => Vec::new(),
             RunChange::StepStarted { step, attempt } => {
                 self.shown = None;
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

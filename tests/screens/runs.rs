@@ -156,6 +156,7 @@ fn step(row: &Row) -> Step {
         gates: gates.iter().map(|gate| (*gate).to_owned()).collect(),
         timeout: Duration::from_mins(30),
         not_applicable: None,
+        debt: None,
         may_skip: matches!(kind, StepKind::Predict | StepKind::MoveLeader | StepKind::Settle),
         undo: undo.map(str::to_owned),
         unchecked,

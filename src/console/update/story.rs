@@ -52,7 +52,7 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
         RunChange::StepStarted { step, attempt } => {
             Some((Level::Info, format!("{}: started, attempt {attempt}", name(*step))))
         }
-        RunChange::Progressed { .. } | RunChange::Asked { .. } => None,
+        RunChange::Progressed { .. } | RunChange::Asked { .. } | RunChange::Owes { .. } => None,
         RunChange::GateRead { step, gate } => (!gate.verdict.is_open()).then(|| {
             (Level::Warn, format!("{}: gate {} is not passed: {}", name(*step), gate.name, gate.evidence))
         }),

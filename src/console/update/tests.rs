@@ -62,6 +62,7 @@ pub(super) fn step(kind: StepKind) -> Step {
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
     }
 }
 

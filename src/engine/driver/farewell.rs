@@ -3,7 +3,7 @@
 use super::Driver;
 use super::attempt::Attempt;
 use crate::domain::run::{RunChange, RunState};
-use crate::domain::undo::{left, left_on_nodes, undo};
+use crate::domain::undo::{left, left_without_lock, undo};
 use std::time::Duration;
 
 /// Marking the lock as left behind may take this long.
@@ -47,7 +47,7 @@ impl Driver {
             .map_or("the end", |view| view.step.kind.name());
         let how = if end == RunState::Failed { "failed" } else { "interrupted" };
         let words = format!("{how} at {step}");
-        let others = left_on_nodes(&view, end);
+        let others = left_without_lock(&view, end);
         let tombstone = (!others.is_empty()).then_some(words.as_str());
         match tokio::time::timeout(FAREWELL, keeper.give_back(tombstone)).await {
             Ok(Ok(())) if tombstone.is_none() => return others,

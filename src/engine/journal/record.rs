@@ -94,6 +94,10 @@ pub fn read(path: &Path) -> Result<Record, Report> {
             Err(error) => return Err(malformed(number + 1, &error.to_string())),
         }
     }
+    // a run that was killed between writing down a debt and telling it
+    if let Some(view) = &mut record.view {
+        view.debts.clone_from(&record.memory.debts);
+    }
     Ok(record)
 }
 

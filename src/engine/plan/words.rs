@@ -24,6 +24,7 @@ fn step(kind: StepKind, node: &NodeName, what: String, command: String) -> Step 
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
     }
 }
 
@@ -103,6 +104,7 @@ pub(super) fn snapshot(node: Option<&NodeName>, facts: &Facts, with_files: bool)
         undo: None,
         unchecked,
         not_applicable: None,
+        debt: None,
     }
 }
 

@@ -13,6 +13,7 @@ mod lock;
 mod predict;
 mod reboot;
 mod residual;
+mod restore;
 
 use super::job::{Ending, Job};
 use crate::domain::plan::StepKind;
@@ -38,5 +39,6 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Uncordon => cordon::uncordon(job).boxed(),
         StepKind::Settle => gates::settle(job).boxed(),
         StepKind::Unlock => lock::give_back(job).boxed(),
+        StepKind::Restore => restore::restore(job).boxed(),
     }
 }
