@@ -5,6 +5,7 @@ use crate::connect::{Place, backends};
 use crate::domain::config::DrainOptions;
 use crate::domain::guard::Request;
 use crate::domain::ids::NodeName;
+use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::headless::run::Manner;
@@ -76,7 +77,7 @@ pub fn dispatch(cli: Cli, session: &Session) -> Result<Exit, Report> {
         Some(Command::Info { sample_config: true, .. }) => {
             crate::headless::line(config::SAMPLE.trim_end()).map(|()| Exit::Done)
         }
-        Some(Command::Runs { command }) => past(&command),
+        Some(Command::Runs { command }) if command.is_local() => past(&command),
         Some(command) => session.wait(act(&global, command)),
         None => session.wait(console(&global)),
     }
@@ -98,12 +99,17 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
             let place = Place::new(global)?;
             let backends = backends(&place).await?;
             let policy = place.policy(backends.cluster.context());
-            let request = request(target.kind.into(), &target.nodes, (&drain).into());
+            let request = request(target.kind.into(), &target.nodes, (&drain).into(), LockChoice::Take);
             plan::plan(&backends, &policy, &request, output.into()).await
         }
-        Command::Run { target, drain, yes, dry_run, adopt_lock, output } => {
-            let place = Place { adopt_lock, ..Place::new(global)? };
-            let request = request(target.kind.into(), &target.nodes, (&drain).into());
+        Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, output } => {
+            let place = Place::new(global)?;
+            let lock = match (adopt_lock, unlocked) {
+                (true, _) => LockChoice::Adopt,
+                (_, true) => LockChoice::Without,
+                _ => LockChoice::Take,
+            };
+            let request = request(target.kind.into(), &target.nodes, (&drain).into(), lock);
             let manner = Manner {
                 is_confirmed: yes,
                 context: global.context.clone(),
@@ -121,16 +127,33 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
                 is_dry: false,
                 format: output.into(),
             };
-            carry_out(&place, request(Kind::Snapshot, &[], DrainOptions::default()), &manner).await
+            carry_out(
+                &place,
+                request(Kind::Snapshot, &[], DrainOptions::default(), LockChoice::Take),
+                &manner,
+            )
+            .await
+        }
+        Command::Runs { command: Runs::Unlock { yes, output } } => {
+            let place = Place::new(global)?;
+            let backends = backends(&place).await?;
+            let policy = place.policy(backends.cluster.context());
+            let manner = Manner {
+                is_confirmed: yes,
+                context: global.context.clone(),
+                is_dry: false,
+                format: output.into(),
+            };
+            run::unlock(backends, &policy, &manner).await
         }
         // answered without a runtime
         Command::Runs { .. } | Command::Completions { .. } | Command::Man => Ok(Exit::Done),
     }
 }
 
-fn request(kind: Kind, nodes: &[String], drain: DrainOptions) -> Request {
+fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
     let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
-    Request { kind, nodes, drain, blocked: false }
+    Request { kind, nodes, drain, blocked: false, lock }
 }
 
 async fn carry_out(place: &Place, request: Request, manner: &Manner) -> Result<Exit, Report> {
@@ -144,6 +167,7 @@ fn past(command: &Runs) -> Result<Exit, Report> {
     match command {
         Runs::List { output } => runs::list(&state, (*output).into()),
         Runs::Show { id, output } => runs::show(&state, id.as_deref(), (*output).into()),
+        Runs::Unlock { .. } => Ok(Exit::Done),
     }
 }
 

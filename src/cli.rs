@@ -139,9 +139,12 @@ pub enum Command {
         /// Show the plan and change nothing, like the command plan
         #[arg(long)]
         dry_run: bool,
-        /// Take over a maintenance lock that a failed run of somebody else left behind
-        #[arg(long)]
+        /// Take over a maintenance lock that another's run left behind, or that its holder does not renew any more
+        #[arg(long, conflicts_with = "unlocked")]
         adopt_lock: bool,
+        /// Go on without the maintenance lock, where it cannot be used
+        #[arg(long)]
+        unlocked: bool,
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
@@ -300,6 +303,22 @@ pub enum Runs {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Clear the maintenance lock that a run left behind, or that its holder does not renew any more; runs nothing
+    Unlock {
+        /// Confirm beforehand; in a protected context give --context too
+        #[arg(short, long)]
+        yes: bool,
+        /// How to write; json = one event a line
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+impl Runs {
+    /// Whether journals alone answer it.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::List { .. } | Self::Show { .. })
+    }
 }
 
 /// How output is written.

@@ -21,8 +21,6 @@ pub struct Place {
     pub kube: KubeOptions,
     /// Nothing may be changed.
     pub is_read_only: bool,
-    /// Take over locks that failed runs of others left behind.
-    pub adopt_lock: bool,
     /// Where state is kept.
     pub state_dir: PathBuf,
     /// Where snapshots go instead of the configured directory.
@@ -48,7 +46,6 @@ impl Place {
                 request_timeout: global.request_timeout,
                 maintenance_namespace: None,
             },
-            adopt_lock: false,
             state_dir: crate::config::state_dir(),
             snapshot_dir: None,
             config,
@@ -97,7 +94,6 @@ fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends
         snapshot_dir,
         state_dir: place.state_dir.clone(),
         timing: Timing::from(&config.timing),
-        adopt_lock: place.adopt_lock,
     };
     Backends { cluster, etcd, hosts, reserved: Reserved::default(), settings }
 }

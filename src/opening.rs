@@ -24,6 +24,7 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
         preset: preset(global.keys.unwrap_or(place.config.keys)),
         policy: place.policy(""),
         drain: DrainOptions::default(),
+        holder: crate::config::holder(),
         demo,
     };
     let orphans = orphans(&place.state_dir);
@@ -91,7 +92,6 @@ mod tests {
             config: Config::default(),
             kube: crate::backend::kube::KubeOptions::default(),
             is_read_only: false,
-            adopt_lock: false,
             state_dir: "state".into(),
             snapshot_dir: None,
         }

@@ -14,6 +14,7 @@ use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::gate::Verdict;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
+use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use pitstop::engine::{Backends, Facts, Run, journal, plan, start};
@@ -37,7 +38,8 @@ impl Driven {
     async fn start_with(backends: Backends, kind: Kind, node: &str, is_automatic: bool) -> Self {
         let facts = Facts::read(&backends).await.expect("facts");
         let nodes = vec![NodeName::from(node)];
-        let request = Request { kind, nodes, drain: DrainOptions::default(), blocked: false };
+        let request =
+            Request { kind, nodes, drain: DrainOptions::default(), blocked: false, lock: LockChoice::Take };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None });
         let run = start(backends, plan(&request, &facts), permit.expect("a permit"), OpId(1), is_automatic);

@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "scenarios/races.rs"]
+mod races;
 #[path = "scenarios/stage.rs"]
 mod stage;
 #[path = "scenarios/story.rs"]
@@ -49,6 +51,11 @@ stories! {
     reboot_aborted_in_the_drain,
     reboot_interrupted,
     reboot_under_a_foreign_lock,
+    reboot_beside_a_frozen_lock,
+    reboot_adopts_a_frozen_lock,
+    reboot_without_the_lock,
+    reboot_forbidden_to_lock,
+    unlock_what_was_left,
     drain_of_two_workers,
     drain_blocked_by_a_budget,
     drain_refused,

@@ -195,6 +195,8 @@ pub struct Setup {
     pub policy: Policy,
     /// How drains are set until the dialog says otherwise.
     pub drain: DrainOptions,
+    /// Who we are, as noted in the maintenance lock: `user@host`.
+    pub holder: String,
     /// Words for the header when the cluster is a simulated one (`demo: default, speed 10`).
     pub demo: Option<String>,
 }

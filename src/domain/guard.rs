@@ -7,6 +7,7 @@ use super::config::{DrainOptions, Policy};
 use super::etcd::EtcdView;
 use super::feed::Table;
 use super::ids::NodeName;
+use super::lock::LockChoice;
 use super::node::NodeRow;
 use super::plan::Kind;
 use super::report::{FailureKind, Report};
@@ -23,6 +24,9 @@ pub struct Request {
     pub drain: DrainOptions,
     /// Something is known to block (a budget, a refused pod): raises the ladder for a drain.
     pub blocked: bool,
+    /// What about the maintenance lock.
+    #[serde(default)]
+    pub lock: LockChoice,
 }
 
 /// How much assent is needed; a later rung includes the earlier ones.
@@ -99,7 +103,7 @@ impl Permit {
                 matches!(self.kind, Kind::Cordon | Kind::Drain | Kind::Reboot) && on(node)
             }
             // every run that may cordon may also undo its cordon
-            Change::Uncordon(node) => self.kind != Kind::Snapshot && on(node),
+            Change::Uncordon(node) => !matches!(self.kind, Kind::Snapshot | Kind::Unlock) && on(node),
             Change::Evict(node) => matches!(self.kind, Kind::Drain | Kind::Reboot) && on(node),
             Change::Reboot(node) | Change::MoveLeader(node) => self.kind == Kind::Reboot && on(node),
             Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot),
@@ -152,18 +156,33 @@ pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Ru
     }
     if let (Some(holder), Kind::Drain | Kind::Reboot) = (world.lock, request.kind) {
         return Err(Report::new(FailureKind::Denied, format!("the maintenance lock is held: {holder}"))
-            .hint("wait for that run to end, or let its holder end it"));
+            .hint("wait for that run to end; when it is dead, the lock can be taken over (--adopt-lock) or cleared (pitstop runs unlock)"));
     }
     if policy.is_protected() && request.kind != Kind::Snapshot {
-        return Ok(Rung::TypeContext(policy.context.clone()));
+        let rung = Rung::TypeContext(policy.context.clone());
+        return Ok(if request.lock == LockChoice::Without { without_lock(rung) } else { rung });
     }
-    Ok(rung(request, world))
+    let rung = rung(request, world);
+    if request.lock == LockChoice::Without && request.kind == Kind::Reboot {
+        return Ok(without_lock(rung));
+    }
+    Ok(rung)
+}
+
+/// Whoever goes on without the lock types that too: nothing keeps another console away.
+fn without_lock(rung: Rung) -> Rung {
+    match rung {
+        Rung::TypeName(name) => Rung::TypeName(format!("{name} unlocked")),
+        Rung::TypeContext(context) => Rung::TypeContext(format!("{context} unlocked")),
+        Rung::Key => Rung::TypeName("unlocked".to_owned()),
+    }
 }
 
 /// A request that names no node, too many, or one that is not there.
 fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
     match (request.kind, request.nodes.len()) {
-        (Kind::Snapshot, _) => return Ok(()),
+        // a lock that was left behind may name a node that is gone
+        (Kind::Snapshot | Kind::Unlock, _) => return Ok(()),
         (kind, 0) => {
             return Err(Report::new(FailureKind::Denied, format!("{kind} needs the name of a node")));
         }
@@ -202,7 +221,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
         // "anything on a control-plane or etcd node", and unknown nodes count as such
         _ if !request.nodes.iter().all(is_plain_worker) => typed,
         Kind::Drain if forced || request.blocked => typed,
-        Kind::Cordon | Kind::Uncordon | Kind::Drain => Rung::Key,
+        Kind::Cordon | Kind::Uncordon | Kind::Drain | Kind::Unlock => Rung::Key,
     }
 }
 
@@ -263,7 +282,7 @@ pub fn grant(policy: &Policy, request: &Request, world: World<'_>, given: Assent
     let enough = match (&rung, &given) {
         (Rung::TypeName(want) | Rung::TypeContext(want), Assent::Typed(text)) => want == text,
         (Rung::Key, _) | (Rung::TypeName(_), Assent::Flag { .. }) => true,
-        (Rung::TypeContext(want), Assent::Flag { context }) => context.as_ref() == Some(want),
+        (Rung::TypeContext(_), Assent::Flag { context }) => context.as_ref() == Some(&policy.context),
         (_, Assent::Key) => false,
     };
     if enough {

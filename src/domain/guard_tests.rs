@@ -56,6 +56,7 @@ fn request(kind: Kind, names: &[&str]) -> Request {
         nodes: names.iter().map(|name| NodeName::from(*name)).collect(),
         drain: DrainOptions::default(),
         blocked: false,
+        lock: LockChoice::Take,
     }
 }
 
@@ -165,6 +166,7 @@ fn read_only_still_takes_snapshots() {
     let world = World { nodes: None, etcd: None, lock: None };
     assert!(demand(&read_only, &request(Kind::Cordon, &["worker-1"]), world).is_err());
     assert_eq!(demand(&read_only, &request(Kind::Snapshot, &[]), world), Ok(Rung::Key));
+    assert!(demand(&read_only, &request(Kind::Unlock, &[]), world).is_err());
 }
 
 #[test]
@@ -281,4 +283,35 @@ fn the_name_to_type_is_that_of_the_control_plane_among_several() {
     assert_eq!(asked(&["worker-1", "cp-1"]), Ok(Rung::TypeName("cp-1".into())));
     let typed = Assent::Typed("worker-1".into());
     assert!(grant(&Policy::default(), &request(Kind::Cordon, &["worker-1", "cp-1"]), world, typed).is_err());
+}
+
+#[test]
+fn whoever_goes_on_without_the_lock_types_that_too() {
+    let nodes: Table<NodeRow> =
+        [node("worker-1", false, true)].into_iter().map(|row| (row.key(), row)).collect();
+    let world = World { nodes: Some(&nodes), etcd: None, lock: None };
+    let request = Request { lock: LockChoice::Without, ..request(Kind::Reboot, &["worker-1"]) };
+    let policy = Policy::default();
+    assert_eq!(demand(&policy, &request, world), Ok(Rung::TypeName("worker-1 unlocked".into())));
+    assert!(grant(&policy, &request, world, Assent::Typed("worker-1".into())).is_err());
+    assert!(grant(&policy, &request, world, Assent::Typed("worker-1 unlocked".into())).is_ok());
+    let protected = Policy { protected: vec!["prod".into()], context: "prod".into(), ..Policy::default() };
+    assert_eq!(demand(&protected, &request, world), Ok(Rung::TypeContext("prod unlocked".into())));
+    let flag = |context: &str| Assent::Flag { context: Some(context.into()) };
+    assert!(grant(&protected, &request, world, flag("prod")).is_ok());
+    assert!(grant(&protected, &request, world, flag("lab")).is_err());
+}
+
+#[test]
+fn clearing_a_lock_permits_nothing_else() {
+    let world = World { nodes: None, etcd: None, lock: Some("ann@desk") };
+    let request = request(Kind::Unlock, &["cp-9"]);
+    let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap();
+    let node = "cp-9".into();
+    assert!(permit.covers(&Change::Lock));
+    for change in
+        [Change::Cordon(&node), Change::Uncordon(&node), Change::Evict(&node), Change::Reboot(&node)]
+    {
+        assert!(!permit.covers(&change), "{change:?}");
+    }
 }

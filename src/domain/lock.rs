@@ -5,6 +5,20 @@ use super::time::{Stamp, brief};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// How a run deals with the maintenance lock.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockChoice {
+    /// Takes it when it is free, or when an earlier run of the same holder left it marked.
+    #[default]
+    Take,
+    /// Also takes over what another's failed run left marked, and what its holder does not renew any more: the
+    /// engineer said so.
+    Adopt,
+    /// Goes on without it: it cannot be used here, and the engineer said so.
+    Without,
+}
+
 /// The Lease `pitstop` as far as it can be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseRow {
@@ -32,16 +46,26 @@ impl LeaseRow {
         self.renewed.is_none_or(|renewed| now.since(renewed) > self.lasts)
     }
 
-    /// Why the lock cannot be taken, in words; `None` = it can.
+    /// Why a run may not begin beside it, in words; `None` = it may.
     ///
-    /// It can when nobody keeps it alive any more. What a failed run left behind stays until somebody looks: its own
-    /// holder may take it again, others only when they say so (`adopt`).
-    pub fn in_the_way(&self, holder: &str, adopt: bool, now: Stamp) -> Option<String> {
-        let is_free = match self.tombstone {
-            Some(_) => adopt || self.holder == holder,
-            None => self.is_expired(now),
+    /// What a failed run left marked stays until somebody looks: its own holder may take it again, others only when they
+    /// say so. One that is not renewed any more may belong to a process that is merely frozen: nobody takes it over
+    /// without saying so, and then only after watching that it stays as it is (see the lock step).
+    pub fn in_the_way(&self, holder: &str, choice: LockChoice, now: Stamp) -> Option<String> {
+        let may_begin = match choice {
+            LockChoice::Take => self.tombstone.is_some() && self.holder == holder,
+            LockChoice::Adopt => true,
+            LockChoice::Without => false,
         };
-        (!is_free).then(|| self.words(now))
+        (!may_begin).then(|| self.words(now))
+    }
+
+    /// Whether two readings show the same holder, the same run, and no renewal between them.
+    pub fn is_still(&self, earlier: &Self) -> bool {
+        self.holder == earlier.holder
+            && self.run == earlier.run
+            && self.renewed == earlier.renewed
+            && self.tombstone == earlier.tombstone
     }
 
     /// Who, what and since when, in one line.
@@ -73,7 +97,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tombstone_is_only_for_its_holder_or_who_adopts_it() {
+    fn what_others_left_is_taken_over_only_by_an_explicit_choice() {
+        use LockChoice::{Adopt, Take, Without};
         let alive = LeaseRow {
             holder: "ann@desk".into(),
             run: None,
@@ -84,18 +109,22 @@ mod tests {
             lasts: Duration::from_secs(30),
             tombstone: None,
         };
-        let later = Stamp(60_000);
-        assert!(
-            alive.in_the_way("ann@desk", true, Stamp(0)).is_some(),
-            "a second run of the same engineer waits"
-        );
-        assert!(alive.in_the_way("bob@desk", false, later).is_none());
+        let frozen = Stamp(60_000);
+        for now in [Stamp(0), frozen] {
+            assert!(
+                alive.in_the_way("ann@desk", Take, now).is_some(),
+                "a second run of the same engineer waits"
+            );
+            assert!(alive.in_the_way("bob@desk", Take, now).is_some());
+            assert!(alive.in_the_way("bob@desk", Without, now).is_some());
+        }
+        assert!(alive.in_the_way("bob@desk", Adopt, frozen).is_none());
         let left = LeaseRow { tombstone: Some("drain failed".into()), ..alive };
-        assert!(
-            left.in_the_way("bob@desk", false, later).is_some_and(|words| words.contains("drain failed"))
-        );
-        assert!(left.in_the_way("bob@desk", true, later).is_none());
-        assert!(left.in_the_way("ann@desk", false, later).is_none());
+        let words = left.in_the_way("bob@desk", Take, frozen);
+        assert!(words.is_some_and(|words| words.contains("drain failed")));
+        assert!(left.in_the_way("bob@desk", Adopt, frozen).is_none());
+        assert!(left.in_the_way("ann@desk", Take, frozen).is_none());
+        assert!(left.in_the_way("ann@desk", Without, frozen).is_some());
     }
 
     #[test]

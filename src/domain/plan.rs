@@ -3,6 +3,7 @@
 use super::config::DrainOptions;
 use super::debt::Debt;
 use super::ids::NodeName;
+use super::lock::LockChoice;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub enum Kind {
     Reboot,
     /// Take, verify and store an etcd snapshot.
     Snapshot,
+    /// Clear a maintenance lock that a run left behind; nothing else is touched.
+    Unlock,
 }
 
 impl fmt::Display for Kind {
@@ -31,6 +34,7 @@ impl fmt::Display for Kind {
             Self::Drain => "drain",
             Self::Reboot => "reboot",
             Self::Snapshot => "snapshot",
+            Self::Unlock => "unlock",
         })
     }
 }
@@ -73,6 +77,8 @@ pub enum StepKind {
     Unlock,
     /// Put back what a run changed on the way: see [`Debt`].
     Restore,
+    /// Clear a maintenance lease that another run left behind.
+    Clear,
 }
 
 impl StepKind {
@@ -89,6 +95,7 @@ impl StepKind {
                 | Self::Uncordon
                 | Self::Unlock
                 | Self::Restore
+                | Self::Clear
         )
     }
 
@@ -127,6 +134,7 @@ impl StepKind {
             Self::Settle => "settle",
             Self::Unlock => "unlock",
             Self::Restore => "restore",
+            Self::Clear => "clear the lock",
         }
     }
 }
@@ -173,4 +181,7 @@ pub struct Plan {
     /// How pods are moved, when they are.
     #[serde(default)]
     pub drain: DrainOptions,
+    /// What about the maintenance lock.
+    #[serde(default)]
+    pub lock: LockChoice,
 }

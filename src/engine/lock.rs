@@ -140,11 +140,14 @@ pub(super) fn refusal(refused: LeaseRefused) -> Error {
     }
 }
 
-/// The longest time for which a lease that looks expired is watched.
+/// The longest time for which a lease that looks abandoned is watched.
 pub(super) const WATCH_LIMIT: Duration = Duration::from_mins(1);
 
-/// Watches a lease that looks expired for as long as a renewal counts, by the clock of this machine that nobody sets:
-/// the wall clocks of two machines may differ, and a holder that lives renews it meanwhile.
+/// Watches a lease for as long as a renewal counts, by the clock of this machine that nobody sets: the wall clocks of two
+/// machines may differ, and a holder that lives renews it meanwhile. One whose renewals count longer than we care to
+/// watch must look expired by the wall clock too.
+///
+/// Returns the lease as it was seen last; `None` = given back meanwhile.
 ///
 /// # Errors
 /// It was renewed (`Denied`, with the holder), the watch was cancelled, or the API does not answer.
@@ -154,7 +157,10 @@ pub(super) async fn watch_idle(
     namespace: &str,
     poll: Duration,
     cancel: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<Option<LeaseRow>, Error> {
+    if row.lasts > WATCH_LIMIT && !row.is_expired(now()) {
+        return Err(refusal(LeaseRefused::Held(Box::new(row.clone()))));
+    }
     let end = Instant::now() + row.lasts.min(WATCH_LIMIT);
     loop {
         tokio::select! {
@@ -164,14 +170,13 @@ pub(super) async fn watch_idle(
             }
             () = tokio::time::sleep_until(end.min(Instant::now() + poll)) => {}
         }
-        match cluster.lease_read(namespace).await? {
-            // given back meanwhile: free
-            None => return Ok(()),
-            Some(seen) if seen.run == row.run && seen.renewed == row.renewed => {}
+        let seen = match cluster.lease_read(namespace).await? {
+            None => return Ok(None),
+            Some(seen) if seen.is_still(row) => seen,
             Some(seen) => return Err(refusal(LeaseRefused::Held(Box::new(seen)))),
-        }
+        };
         if Instant::now() >= end {
-            return Ok(());
+            return Ok(Some(seen));
         }
     }
 }

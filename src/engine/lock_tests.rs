@@ -5,6 +5,7 @@ use crate::backend::clock;
 use crate::backend::kube::LeaseClaim;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Request, World, grant};
+use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use axum::body::Body;
 use axum::response::Response;
@@ -69,6 +70,7 @@ fn permit() -> Permit {
         nodes: vec!["cp-1".into()],
         drain: DrainOptions::default(),
         blocked: false,
+        lock: LockChoice::Take,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
@@ -144,7 +146,7 @@ async fn a_lease_that_only_looks_expired_is_not_taken() {
     assert!(row.is_expired(now()));
     let (poll, cancel) = (Duration::from_secs(1), CancellationToken::new());
     let began = Instant::now();
-    watch_idle(&api, &row, "kube-system", poll, &cancel).await.expect("nobody renews it");
+    assert!(watch_idle(&api, &row, "kube-system", poll, &cancel).await.expect("nobody renews it").is_some());
     assert_eq!(began.elapsed().as_secs(), 30);
     let renewal = async {
         pass(20).await;

@@ -1,11 +1,11 @@
 //! From a request to a plan: what will be done, in words and as commands a person could type. Pure.
 
 use super::settings::{Backends, Settings, Timing};
-use crate::domain::config::DrainOptions;
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Row, Table};
 use crate::domain::guard::Request;
 use crate::domain::ids::NodeName;
+use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::{Kind, Plan, Step};
 use crate::domain::report::Report;
@@ -75,23 +75,30 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
             .iter()
             .flat_map(|node| [words::predict(node, drain), words::cordon(node), words::drain(node, drain)])
             .collect(),
-        Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, drain, facts)).collect(),
+        Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, request, facts)).collect(),
         Kind::Snapshot => vec![words::snapshot(None, facts, false)],
+        Kind::Unlock => vec![words::clear(request.nodes.first(), &facts.settings)],
     };
-    Plan { kind: request.kind, nodes: request.nodes.clone(), steps, drain: drain.clone() }
+    Plan { kind: request.kind, nodes: request.nodes.clone(), steps, drain: drain.clone(), lock: request.lock }
 }
 
 /// The whole way of a reboot; what does not apply to the node is shown as such.
-fn reboot(node: &NodeName, drain: &DrainOptions, facts: &Facts) -> Vec<Step> {
+fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
+    let drain = &request.drain;
     let is_master = facts.is_master(node);
     let timing = &facts.settings.timing;
     let only_master = |step: Step| {
         let why = format!("{node} hosts no control plane and no etcd");
         Step { not_applicable: (!is_master).then_some(why), ..step }
     };
+    let locked = |step: Step| {
+        let why = "the engineer goes on without the maintenance lock: nothing keeps another console away"
+            .to_owned();
+        Step { not_applicable: (request.lock == LockChoice::Without).then_some(why), ..step }
+    };
     vec![
         words::preflight(node, is_master, timing),
-        words::lock(node, &facts.settings),
+        locked(words::lock(node, &facts.settings)),
         only_master(words::snapshot(Some(node), facts, true)),
         words::predict(node, drain),
         words::cordon(node),
@@ -105,7 +112,7 @@ fn reboot(node: &NodeName, drain: &DrainOptions, facts: &Facts) -> Vec<Step> {
         words::verify(node, is_master, timing),
         words::uncordon(node),
         words::settle(node, timing),
-        words::unlock(node, &facts.settings),
+        locked(words::unlock(node, &facts.settings)),
     ]
 }
 

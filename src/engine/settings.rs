@@ -37,8 +37,6 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Times.
     pub timing: Timing,
-    /// Take over a maintenance lock that another's failed run left behind.
-    pub adopt_lock: bool,
 }
 
 /// How long things may take, and how often they are looked at.

@@ -45,7 +45,6 @@ pub(crate) fn settings() -> Settings {
         snapshot_dir: PathBuf::from("/snaps"),
         state_dir: PathBuf::from("/state"),
         timing: Timing::default(),
-        adopt_lock: false,
     }
 }
 

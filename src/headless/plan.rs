@@ -50,7 +50,7 @@ pub(super) async fn show(
     request: &Request,
     format: Format,
 ) -> Result<Exit, Report> {
-    let lock = lock(backends).await;
+    let lock = lock(backends, request).await;
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: lock.as_deref() };
     let mut forecasts = BTreeMap::new();
     if matches!(request.kind, Kind::Drain | Kind::Reboot) {
@@ -121,8 +121,8 @@ pub(super) async fn is_blocked(backends: &Backends, request: &Request) -> Result
 }
 
 /// Who holds the maintenance lock so that we cannot, in words. When it cannot be read, the run itself will tell.
-pub(super) async fn lock(backends: &Backends) -> Option<String> {
+pub(super) async fn lock(backends: &Backends, request: &Request) -> Option<String> {
     let settings = &backends.settings;
     let row = backends.cluster.lease_read(&settings.lease_namespace).await.ok()??;
-    row.in_the_way(&settings.holder, settings.adopt_lock, now())
+    row.in_the_way(&settings.holder, request.lock, now())
 }

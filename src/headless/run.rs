@@ -3,9 +3,11 @@
 use super::prompt::{self, Prompt};
 use super::text::Teller;
 use super::{Exit, Format, json, line, plan};
-use crate::domain::config::Policy;
+use crate::backend::clock::now;
+use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Permit, Request, Rung, World, demand, grant};
 use crate::domain::ids::OpId;
+use crate::domain::lock::LockChoice;
 use crate::domain::plan::{Kind, Step, StepKind};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
@@ -42,7 +44,7 @@ pub async fn run(
     if request.kind == Kind::Drain {
         request.blocked = plan::is_blocked(&backends, &request).await?;
     }
-    let lock = plan::lock(&backends).await;
+    let lock = plan::lock(&backends, &request).await;
     let etcd = facts.etcd.clone();
     let world = World {
         nodes: (request.kind != Kind::Snapshot).then_some(&facts.nodes),
@@ -54,6 +56,27 @@ pub async fn run(
     let steps = crate::engine::plan(&request, &facts);
     let run = start(backends, steps, permit, OpId(1), false);
     follow(run, manner, prompt).await
+}
+
+/// `pitstop runs unlock`: clears the maintenance lock that a run left behind.
+///
+/// # Errors
+/// The lock cannot be read, is kept alive, or clearing it is not confirmed.
+pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Result<Exit, Report> {
+    let row = backends.cluster.lease_read(&backends.settings.lease_namespace).await?;
+    let Some(row) = row else {
+        super::notice("nobody holds the maintenance lock");
+        return Ok(Exit::Done);
+    };
+    super::notice(&format!("the maintenance lock is held by {}", row.words(now())));
+    let request = Request {
+        kind: Kind::Unlock,
+        nodes: row.node.into_iter().collect(),
+        drain: DrainOptions::default(),
+        blocked: false,
+        lock: LockChoice::Take,
+    };
+    run(backends, policy, request, manner).await
 }
 
 /// What the plan is made from; a snapshot needs no API, so that it can be taken when there is none.

@@ -170,7 +170,7 @@ fn advice(record: &Record) -> Vec<String> {
         }
     }
     if record.view.as_ref().is_some_and(|view| view.has_done(StepKind::Lock)) {
-        words.push("the maintenance lock expires by itself; pitstop check shows who holds it".to_owned());
+        words.push("pitstop runs unlock  # clears the maintenance lock once nobody renews it; pitstop check shows who holds it".to_owned());
     }
     words
 }

@@ -129,7 +129,9 @@ fn the_maintenance_lease_has_one_holder() {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let refused = bench.cluster.lease_take(&claim(other, false), &permit).await;
         assert!(matches!(refused, Err(LeaseRefused::Held(_))), "{refused:?}");
-        let adopted = bench.cluster.lease_take(&claim(other, true), &permit).await.unwrap();
+        let watched = bench.cluster.lease_read(&bench.namespace).await.unwrap().map(Box::new);
+        let adopting = LeaseClaim { watched, ..claim(other, true) };
+        let adopted = bench.cluster.lease_take(&adopting, &permit).await.unwrap();
         assert!(adopted.adopted.is_some());
         let lost = bench.cluster.lease_renew(&mut held, "reboot", &permit).await;
         assert!(matches!(lost, Err(LeaseRefused::Held(_))), "{lost:?}");

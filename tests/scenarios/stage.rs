@@ -90,7 +90,6 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
         snapshot_dir: dir.join("snapshots"),
         state_dir: dir.join("state"),
         timing: Timing::default(),
-        adopt_lock: false,
     };
     Backends {
         cluster: Cluster::from_client(client, "sim"),
@@ -113,6 +112,7 @@ fn request(story: &Story) -> Request {
             ..usual
         },
         blocked: false,
+        lock: story.lock,
     }
 }
 
@@ -208,12 +208,13 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
         Deed::Uncordon { node } => set_cordon(node, false),
         Deed::Cordon { node } => set_cordon(node, true),
         Deed::ApiDown { lasts } => stage.sim.faults().set_connection_for(Connection::Down, span(lasts)),
-        Deed::Lock { holder } => {
+        Deed::Lock { holder, lasts } => {
+            let lasts = lasts.as_deref().map_or(3600, |lasts| span(lasts).as_secs());
             let now = store.now_micro();
             let lease = json!({
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                 "metadata": { "name": "pitstop", "namespace": "kube-system" },
-                "spec": { "holderIdentity": holder, "leaseDurationSeconds": 3600, "renewTime": now, "acquireTime": now },
+                "spec": { "holderIdentity": holder, "leaseDurationSeconds": lasts, "renewTime": now, "acquireTime": now },
             });
             store.create(&LEASES, lease).expect("a lease");
         }

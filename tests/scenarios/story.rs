@@ -1,5 +1,6 @@
 //! The shape of a story. An unknown key is an error.
 
+use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::RunState;
 use serde::Deserialize;
@@ -22,6 +23,9 @@ pub struct Story {
     /// Flags of the drain.
     #[serde(default)]
     pub drain: Drain,
+    /// What about the maintenance lock.
+    #[serde(default)]
+    pub lock: LockChoice,
     /// Confirm step by step (else the run is automatic).
     #[serde(default)]
     pub step_by_step: bool,
@@ -78,7 +82,12 @@ pub enum Deed {
     /// The API does not answer.
     ApiDown { lasts: String },
     /// Another holds the maintenance lease.
-    Lock { holder: String },
+    Lock {
+        holder: String,
+        /// How long a renewal counts; an hour when absent.
+        #[serde(default)]
+        lasts: Option<String>,
+    },
     /// The directory of snapshots cannot be used.
     NoRoom,
     /// A machine stays off from now on.

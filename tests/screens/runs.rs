@@ -9,6 +9,7 @@ use pitstop::domain::feed::{Delta, Observation};
 use pitstop::domain::gate::{Gate, Verdict};
 use pitstop::domain::ids::{NodeName, OpId, RunId};
 use pitstop::domain::lock::LeaseRow;
+use pitstop::domain::lock::LockChoice;
 use pitstop::domain::node::{CordonNote, NodeRow};
 use pitstop::domain::plan::{Kind, Plan, Step, StepKind};
 use pitstop::domain::report::{FailureKind, Report};
@@ -209,7 +210,13 @@ fn advanced(done: usize) -> Model {
     let spent: u64 = ENDINGS[..done].iter().map(|(took, _)| took + 4_000).sum();
     let mut at = Stamp(NOW.0 - i64::try_from(spent).unwrap() - 110_000);
     let steps = STEPS.iter().map(step).collect();
-    let plan = Plan { kind: Kind::Reboot, nodes: vec![NODE.into()], steps, drain: DrainOptions::default() };
+    let plan = Plan {
+        kind: Kind::Reboot,
+        nodes: vec![NODE.into()],
+        steps,
+        drain: DrainOptions::default(),
+        lock: LockChoice::Take,
+    };
     tell(&mut model, at, RunChange::Planned { plan });
     for (index, (took_ms, words)) in ENDINGS[..done].iter().enumerate() {
         at = at.plus(Duration::from_secs(4));
@@ -378,7 +385,13 @@ pub fn several() -> Model {
         Step { node: Some(node.clone()), what: own(&cp.what), command: own(&cp.command), ..cp }
     };
     let steps = nodes.iter().flat_map(|node| [of(node, &STEPS[4]), of(node, &STEPS[6])]).collect();
-    let plan = Plan { kind: Kind::Drain, nodes: nodes.clone(), steps, drain: DrainOptions::default() };
+    let plan = Plan {
+        kind: Kind::Drain,
+        nodes: nodes.clone(),
+        steps,
+        drain: DrainOptions::default(),
+        lock: LockChoice::Take,
+    };
     tell(&mut model, ago(60), RunChange::Planned { plan });
     for (index, words) in
         ["was schedulable before", "5 pods moved", "was schedulable before"].iter().enumerate()

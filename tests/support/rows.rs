@@ -5,6 +5,7 @@
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::NodeName;
+use pitstop::domain::lock::LockChoice;
 use pitstop::domain::node::{NodeRow, Readiness};
 use pitstop::domain::plan::Kind;
 
@@ -43,6 +44,7 @@ pub fn permit(kind: Kind, nodes: &[&str]) -> Permit {
         nodes: nodes.iter().map(|name| NodeName::from(*name)).collect(),
         drain: DrainOptions::default(),
         blocked: false,
+        lock: LockChoice::Take,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("granted")

@@ -1,10 +1,9 @@
 //! The maintenance lock: a `coordination.k8s.io` Lease named `pitstop`, every write of which holds only for the version
 //! that was read.
 //!
-//! Whether another holder is still alive is judged first by the clock of this machine against the holder's `renewTime`;
-//! holders renew several times within its duration. As the two clocks may differ, whoever takes over a lease that looks
-//! expired first watches that its `renewTime` stays the same, as client-go's leader election does. A lease that is not kept
-//! alive any more is not taken over silently: only when the claim says so.
+//! Whether another holder is still alive is not told by clocks, as those of two machines may differ: whoever takes over or
+//! clears a lease that no failed run left marked has watched its `renewTime` stay the same for as long as a renewal
+//! counts, as client-go's leader election does. And it is never taken over silently: only when the claim says so.
 
 use super::request::{Ask, decode, path};
 use super::rows::{LeaseWire, MANAGER, lease_step};
@@ -52,7 +51,7 @@ impl Cluster {
         });
         if let Some(row) = &present
             && !is_ours
-            && !(claim.adopt && may_be_adopted(row, claim, now))
+            && !(claim.adopt && may_be_adopted(row, claim))
         {
             return Err(LeaseRefused::Held(Box::new(row.clone())));
         }
@@ -135,20 +134,41 @@ impl Cluster {
         permit: &Permit,
     ) -> Result<(), LeaseRefused> {
         permit.check(&Change::Lock).map_err(Error::from)?;
-        let metadata = |annotations: Value| json!({"uid": held.uid, "resourceVersion": held.version, "annotations": annotations});
         let body = match tombstone {
             Some(words) => json!({
-                "metadata": metadata(json!({lease_step::TOMBSTONE: words})),
+                "metadata": {
+                    "uid": held.uid, "resourceVersion": held.version, "annotations": {lease_step::TOMBSTONE: words},
+                },
                 "spec": {"renewTime": clock::rfc3339_micro(clock::now())},
             }),
-            None => json!({
-                "metadata": metadata(json!({
-                    lease_step::RUN: null, lease_step::STEP: null, lease_step::NODE: null, lease_step::TOMBSTONE: null,
-                })),
-                "spec": {"holderIdentity": null, "acquireTime": null, "renewTime": null},
-            }),
+            None => given_back(&held.uid, &held.version),
         };
         self.change(&mut held.clone(), "release the maintenance lease", &body).await
+    }
+
+    /// Clears a lease that another run left behind, while it still is as it was `seen`. The caller has made sure that
+    /// nobody keeps it alive.
+    ///
+    /// # Errors
+    /// [`LeaseRefused::Held`] = it is another one by now, or was renewed, and was left alone.
+    pub async fn lease_clear(
+        &self,
+        namespace: &str,
+        seen: &LeaseRow,
+        permit: &Permit,
+    ) -> Result<(), LeaseRefused> {
+        permit.check(&Change::Lock).map_err(Error::from)?;
+        let Some(found) = self.lease(namespace).await? else { return Ok(()) };
+        match found.lock() {
+            None => return Ok(()),
+            Some(row) if !row.is_still(seen) => return Err(LeaseRefused::Held(Box::new(row))),
+            Some(_) => {}
+        }
+        let body = given_back(&found.metadata.uid, &found.metadata.resource_version);
+        let to = format!("{}/pitstop", leases(namespace));
+        let ask = Ask::merge("clear the maintenance lease", NAME, to, &body).query("fieldManager", MANAGER);
+        self.inner.ask(&ask).await?;
+        Ok(())
     }
 
     /// Patches the lease as it was written last. When something else about it changed meanwhile (409), the change is made
@@ -206,10 +226,20 @@ impl Cluster {
     }
 }
 
-/// Left behind, or not kept alive any more, and not renewed since it was watched.
-fn may_be_adopted(row: &LeaseRow, claim: &LeaseClaim, now: Stamp) -> bool {
-    row.tombstone.is_some()
-        || row.is_expired(now) && claim.watched.is_none_or(|watched| row.renewed == Some(watched))
+/// Left behind, or watched and not renewed since.
+fn may_be_adopted(row: &LeaseRow, claim: &LeaseClaim) -> bool {
+    row.tombstone.is_some() || claim.watched.as_ref().is_some_and(|seen| row.is_still(seen))
+}
+
+/// The patch that leaves a lease without a holder.
+fn given_back(uid: &str, version: &str) -> Value {
+    let notes = json!({
+        lease_step::RUN: null, lease_step::STEP: null, lease_step::NODE: null, lease_step::TOMBSTONE: null,
+    });
+    json!({
+        "metadata": {"uid": uid, "resourceVersion": version, "annotations": notes},
+        "spec": {"holderIdentity": null, "acquireTime": null, "renewTime": null},
+    })
 }
 
 fn body(claim: &LeaseClaim, version: &str, since: Stamp, now: Stamp, transitions: i64) -> Value {

@@ -86,7 +86,10 @@ async fn what_is_not_kept_alive_is_adopted_only_on_demand() {
     let mut ann = api.lease_take(&claim("ann", false), &permit).await.unwrap();
     tokio::time::advance(Duration::from_secs(31)).await;
     assert_eq!(holder(api.lease_take(&claim("bob", false), &permit).await.unwrap_err()), "ann@desk");
-    let bob = api.lease_take(&claim("bob", true), &permit).await.unwrap();
+    let unwatched = api.lease_take(&claim("bob", true), &permit).await.unwrap_err();
+    assert_eq!(holder(unwatched), "ann@desk", "the wall clock alone proves nothing");
+    let row = api.lease_read("kube-system").await.unwrap().map(Box::new);
+    let bob = api.lease_take(&LeaseClaim { watched: row, ..claim("bob", true) }, &permit).await.unwrap();
     assert_eq!(bob.adopted.map(|row| row.holder).as_deref(), Some("ann@desk"));
     assert_eq!(holder(api.lease_renew(&mut ann, "drain", &permit).await.unwrap_err()), "bob@desk");
     assert_eq!(holder(api.lease_release(&ann, None, &permit).await.unwrap_err()), "bob@desk");
@@ -99,11 +102,31 @@ async fn a_lease_that_was_renewed_after_it_was_watched_is_not_adopted() {
     api.lease_take(&claim("ann", false), &permit).await.unwrap();
     tokio::time::advance(Duration::from_secs(31)).await;
     let row = api.lease_read("kube-system").await.unwrap().unwrap();
-    let watched = |renewed: Stamp| LeaseClaim { watched: Some(renewed), ..claim("bob", true) };
+    let watched = |renewed: Stamp| LeaseClaim {
+        watched: Some(Box::new(LeaseRow { renewed: Some(renewed), ..row.clone() })),
+        ..claim("bob", true)
+    };
     let seen = row.renewed.unwrap();
     let refused = api.lease_take(&watched(Stamp(seen.0 - 10_000)), &permit).await.unwrap_err();
     assert_eq!(holder(refused), "ann@desk");
     assert!(api.lease_take(&watched(seen), &permit).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_cleared_only_while_it_is_as_it_was_seen() {
+    let (api, _) = server();
+    let permit = permit(Kind::Reboot, "cp-1");
+    let mut ann = api.lease_take(&claim("ann", false), &permit).await.unwrap();
+    let seen = api.lease_read("kube-system").await.unwrap().unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    api.lease_renew(&mut ann, "drain", &permit).await.unwrap();
+    let refused = api.lease_clear("kube-system", &seen, &permit).await.unwrap_err();
+    assert_eq!(holder(refused), "ann@desk", "it was renewed");
+    api.lease_release(&ann, Some("drain failed"), &permit).await.unwrap();
+    let seen = api.lease_read("kube-system").await.unwrap().unwrap();
+    api.lease_clear("kube-system", &seen, &permit).await.unwrap();
+    assert_eq!(api.lease_read("kube-system").await.unwrap(), None);
+    api.lease_clear("kube-system", &seen, &permit).await.expect("nothing is left to clear");
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,7 +39,6 @@ use crate::domain::node::NodeRow;
 use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::FailureKind;
-use crate::domain::time::Stamp;
 use endpoints::{Route, Routes};
 use fault::Who;
 use futures::stream::BoxStream;
@@ -116,8 +115,9 @@ pub struct LeaseClaim {
     pub lasts: Duration,
     /// Take over a lease that is not kept alive any more, or that a failed run left behind.
     pub adopt: bool,
-    /// The `renewTime` of an expired lease that was watched and did not change: taken over only while it is still that.
-    pub watched: Option<Stamp>,
+    /// A lease that was watched for as long as a renewal counts, and that nobody renewed: taken over only while it still
+    /// is as it was seen.
+    pub watched: Option<Box<LeaseRow>>,
 }
 
 /// The maintenance lease, held by us.

@@ -4,6 +4,7 @@ use super::Cluster;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Permit, Request, World, grant};
 use crate::domain::ids::PodKey;
+use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use axum::body::Body;
 use axum::response::Response;
@@ -83,7 +84,13 @@ pub(super) fn status(code: u16, reason: &str, message: &str) -> Value {
 
 /// Leave for a run on a node, given as the ladder gives it.
 pub(super) fn permit(kind: Kind, node: &str) -> Permit {
-    let request = Request { kind, nodes: vec![node.into()], drain: DrainOptions::default(), blocked: false };
+    let request = Request {
+        kind,
+        nodes: vec![node.into()],
+        drain: DrainOptions::default(),
+        blocked: false,
+        lock: LockChoice::Take,
+    };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
 }

@@ -8,6 +8,7 @@ use crate::domain::config::DrainOptions;
 use crate::domain::feed::Source;
 use crate::domain::guard::{Request, World, demand};
 use crate::domain::ids::NodeName;
+use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
@@ -18,13 +19,13 @@ use crate::domain::time::brief;
 pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOptions) -> Request {
     let drains = matches!(kind, Kind::Drain | Kind::Reboot);
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
-    Request { kind, nodes, drain, blocked }
+    Request { kind, nodes, drain, blocked, lock: LockChoice::Take }
 }
 
 /// Puts the question, or says why the request is denied.
 pub fn build(model: &Model, request: Request) -> Result<Confirm, Report> {
     deny_beside_a_live_run(model, &request)?;
-    let lock = foreign_lock(model);
+    let lock = foreign_lock(model, request.lock);
     let rung = demand(&model.setup.policy, &request, world(model, lock.as_deref()))?;
     Ok(Confirm {
         rung,
@@ -46,12 +47,11 @@ pub fn world<'m>(model: &'m Model, lock: Option<&'m str>) -> World<'m> {
     World { nodes: known.has_nodes.then_some(&known.nodes), etcd: known.etcd.as_ref(), lock }
 }
 
-/// Who else holds the maintenance lock and keeps it alive. One that nobody renews is the lock step's matter: it says
-/// whose it was before it takes it over.
-pub fn foreign_lock(model: &Model) -> Option<String> {
+/// Who else holds the maintenance lock, or left it behind, so that a run may not begin.
+pub fn foreign_lock(model: &Model, choice: LockChoice) -> Option<String> {
     let lock = model.known.lock.as_ref()?;
     let is_ours = lock.run.as_ref().is_some_and(|id| model.runs.iter().any(|run| run.id == *id));
-    (!is_ours && !lock.is_expired(model.now)).then(|| lock.words(model.now))
+    if is_ours { None } else { lock.in_the_way(&model.setup.holder, choice, model.now) }
 }
 
 /// What the targets are now.
@@ -112,6 +112,7 @@ fn title(request: &Request) -> String {
         Kind::Drain => "Drain",
         Kind::Reboot => "Reboot",
         Kind::Snapshot => return "Take an etcd snapshot?".to_owned(),
+        Kind::Unlock => return "Clear the maintenance lock?".to_owned(),
     };
     match request.nodes.as_slice() {
         [one] => format!("{verb} {one}?"),
@@ -131,10 +132,11 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         Kind::Drain => drain_facts(model, request, &tally, &mut facts),
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
+        Kind::Unlock => unlock_facts(model, &mut facts),
     }
     facts.extend(staleness(model).filter(|_| request.kind != Kind::Snapshot));
     if let Some(lock) = &model.known.lock
-        && foreign_lock(model).is_none()
+        && foreign_lock(model, request.lock).is_none()
         && matches!(request.kind, Kind::Drain | Kind::Reboot)
     {
         let words = format!("the maintenance lock was left behind: {}", lock.words(model.now));
@@ -275,6 +277,15 @@ pub fn away(model: &Model, node: &NodeName) -> Option<Fact> {
     })
 }
 
+fn unlock_facts(model: &Model, facts: &mut Vec<Fact>) {
+    let held = model.known.lock.as_ref().map_or("nobody".to_owned(), |lock| lock.words(model.now));
+    facts.push(Fact::plain("held by", held));
+    facts.push(Fact::plain(
+        "consequence",
+        "others may start maintenance at once; what that run changed stays as it is. A lock that is kept alive is not cleared",
+    ));
+}
+
 fn snapshot_facts(model: &Model, facts: &mut Vec<Fact>) {
     let etcd = model.known.etcd.as_ref();
     let size = etcd.and_then(|etcd| {
@@ -299,6 +310,7 @@ fn command(request: &Request) -> String {
         Kind::Drain => format!("kubectl drain {nodes}{}", flags(&request.drain)),
         Kind::Reboot => format!("pitstop run reboot {nodes}{}", flags(&request.drain)),
         Kind::Snapshot => "pitstop snapshot".to_owned(),
+        Kind::Unlock => "pitstop runs unlock".to_owned(),
     }
 }
 
@@ -360,6 +372,8 @@ pub fn toggled(model: &Model, confirm: &Confirm, toggle: Toggle) -> Result<Confi
         Toggle::DisableEviction => &mut drain.disable_eviction,
     };
     *switch = !*switch;
-    let fresh = build(model, request(model, confirm.request.kind, confirm.request.nodes.clone(), drain))?;
+    let asked = &confirm.request;
+    let request = request(model, asked.kind, asked.nodes.clone(), drain);
+    let fresh = build(model, Request { lock: asked.lock, ..request })?;
     Ok(Confirm { at: confirm.at, ..fresh })
 }

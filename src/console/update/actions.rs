@@ -105,7 +105,11 @@ pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
 
 fn request_now(model: &Model, confirm: &Confirm) -> crate::domain::guard::Request {
     let asked = &confirm.request;
-    request(model, asked.kind, asked.nodes.clone(), asked.drain.clone())
+    let lock = asked.lock;
+    crate::domain::guard::Request {
+        lock,
+        ..request(model, asked.kind, asked.nodes.clone(), asked.drain.clone())
+    }
 }
 
 fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
@@ -114,7 +118,7 @@ fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
         Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
     };
     let request = confirm.request;
-    let lock = foreign_lock(model);
+    let lock = foreign_lock(model, request.lock);
     let permit = match grant(&model.setup.policy, &request, world(model, lock.as_deref()), given) {
         Ok(permit) => permit,
         Err(report) => {

@@ -9,6 +9,7 @@ use crate::console::samples::{self, NOW, node};
 use crate::domain::feed::{Delta, Liveness, Observation, Source};
 use crate::domain::guard::Rung;
 use crate::domain::ids::{Generation, OpId, RunId};
+use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::{Kind, Plan, Step, StepKind};
 use crate::domain::report::{FailureKind, Report};
@@ -79,6 +80,7 @@ pub(super) fn with_run(kinds: &[StepKind]) -> Model {
         nodes: vec!["cp-1".into()],
         steps: kinds.iter().map(|kind| step(*kind)).collect(),
         drain: crate::domain::config::DrainOptions::default(),
+        lock: LockChoice::Take,
     };
     tell(&mut model, RunChange::Planned { plan });
     tell(&mut model, RunChange::State { state: RunState::Waiting, automatic: false });

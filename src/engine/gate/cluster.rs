@@ -3,6 +3,7 @@
 use super::{Scene, names, unknown, verdict};
 use crate::domain::gate::{Gate, Verdict};
 use crate::domain::ids::RunId;
+use crate::domain::lock::LockChoice;
 use crate::domain::report::FailureKind;
 use crate::domain::text::count;
 use crate::domain::time::brief;
@@ -59,10 +60,12 @@ pub(super) fn rights(scene: &Scene) -> Gate {
 /// Nobody else maintains the cluster: our own lock, and marks of other tools on the nodes that matter.
 ///
 /// `is_locked` = the run took the lock, so that it must still be there, and the run's.
-pub(super) fn locks(scene: &Scene, own: Option<&RunId>, is_locked: bool) -> Gate {
+pub(super) fn locks(scene: &Scene, own: Option<&RunId>, is_locked: bool, choice: LockChoice) -> Gate {
     const ASKS: &str = "nobody else maintains this cluster";
     let lease = match &scene.lease {
         Ok(lease) => lease.as_ref(),
+        // the engineer goes on without it: what cannot be read cannot be held against the run
+        Err(_) if choice == LockChoice::Without => None,
         Err(report) => return unknown(scene, names::LOCKS, ASKS, report),
     };
     let nodes = match &scene.nodes {
@@ -76,7 +79,7 @@ pub(super) fn locks(scene: &Scene, own: Option<&RunId>, is_locked: bool) -> Gate
     } else if is_locked && let Some(row) = of_another {
         offenders.push(format!("the maintenance lock was lost to {}", row.words(scene.at)));
     } else if let Some(row) = of_another
-        && let Some(words) = row.in_the_way(&scene.settings.holder, scene.settings.adopt_lock, scene.at)
+        && let Some(words) = row.in_the_way(&scene.settings.holder, choice, scene.at)
     {
         offenders.push(format!("the maintenance lock is held by {words}"));
     }

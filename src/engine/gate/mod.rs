@@ -17,6 +17,7 @@ pub use pods::{Baseline, baseline};
 pub use scene::{Purpose, Scene};
 
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::lock::LockChoice;
 use crate::domain::report::Report;
 
 /// Stable names of the gates.
@@ -54,9 +55,9 @@ pub mod names {
 pub fn judge(scene: &Scene) -> Vec<Gate> {
     let mut gates = vec![cluster::api(scene)];
     match &scene.purpose {
-        Purpose::Before { run, is_locked } => {
+        Purpose::Before { run, is_locked, lock } => {
             gates.push(cluster::rights(scene));
-            gates.push(cluster::locks(scene, run.as_ref(), *is_locked));
+            gates.push(cluster::locks(scene, run.as_ref(), *is_locked, *lock));
             gates.push(nodes::target(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
@@ -77,7 +78,7 @@ pub fn judge(scene: &Scene) -> Vec<Gate> {
             }
         }
         Purpose::Check => {
-            gates.push(cluster::locks(scene, None, false));
+            gates.push(cluster::locks(scene, None, false, LockChoice::Take));
             gates.push(nodes::control_planes(scene));
             gates.push(nodes::workers(scene));
             gates.push(pods::static_pods(scene));

@@ -5,7 +5,7 @@ use crate::domain::etcd::{EtcdView, KeyspaceHash};
 use crate::domain::feed::{Row, Table};
 use crate::domain::host::{HostFacts, HostReadiness};
 use crate::domain::ids::{NodeName, RunId};
-use crate::domain::lock::LeaseRow;
+use crate::domain::lock::{LeaseRow, LockChoice};
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::{FailureKind, Report};
@@ -24,6 +24,8 @@ pub enum Purpose {
         run: Option<RunId>,
         /// The run took the lock already: that it is not ours is an obstacle.
         is_locked: bool,
+        /// What about the lock.
+        lock: LockChoice,
     },
     /// After the reboot.
     Return {
@@ -128,7 +130,7 @@ impl Scene {
             samples(backends),
             host_facts(backends, target.as_ref()),
             host_readiness(backends, target.as_ref(), wants.readiness),
-            rights(backends, wants.rights),
+            rights(backends, wants.rights, wants.leases),
         );
         let is_master = is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
@@ -163,6 +165,7 @@ impl Scene {
 struct Wants {
     readiness: bool,
     rights: bool,
+    leases: bool,
     quorum_read: bool,
     hash: bool,
 }
@@ -173,6 +176,7 @@ impl Wants {
         Self {
             readiness: is_before,
             rights: is_before,
+            leases: !matches!(purpose, Purpose::Before { lock: LockChoice::Without, .. }),
             quorum_read: is_before,
             hash: matches!(purpose, Purpose::Return { .. }),
         }
@@ -248,12 +252,13 @@ const RIGHTS: [(&str, &str, &str, &str, bool); 10] = [
     ("patch", "coordination.k8s.io", "leases", "", true),
 ];
 
-async fn rights(backends: &Backends, are_wanted: bool) -> Vec<Right> {
+async fn rights(backends: &Backends, are_wanted: bool, with_leases: bool) -> Vec<Right> {
     if !are_wanted {
         return Vec::new();
     }
     let namespace = backends.settings.lease_namespace.as_str();
-    let asked = RIGHTS.map(|(verb, group, resource, subresource, in_namespace)| async move {
+    let wanted = RIGHTS.into_iter().filter(|right| with_leases || right.2 != "leases");
+    let asked = wanted.map(|(verb, group, resource, subresource, in_namespace)| async move {
         let place = if in_namespace { namespace } else { "" };
         let slash = if subresource.is_empty() { "" } else { "/" };
         let answer = backends.cluster.may(verb, group, resource, subresource, place).await;

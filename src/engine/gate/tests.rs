@@ -6,7 +6,7 @@ use crate::domain::etcd::{EtcdView, HashReading, KeyspaceHash, MemberHealth, Mem
 use crate::domain::feed::Row;
 use crate::domain::host::{HostFacts, HostFinding, HostReadiness, Privilege};
 use crate::domain::ids::PodKey;
-use crate::domain::lock::LeaseRow;
+use crate::domain::lock::{LeaseRow, LockChoice};
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::pod::{Owner, Phase, PodRow};
 use crate::domain::report::FailureKind;
@@ -93,7 +93,7 @@ fn scene() -> Scene {
     let pods = masters.chain([pod("proxy-1", "worker-1", false)]).collect();
     let nodes = rows.iter().cloned().chain([ready("worker-1", "worker")]);
     Scene {
-        purpose: Purpose::Before { run: None, is_locked: false },
+        purpose: Purpose::Before { run: None, is_locked: false, lock: LockChoice::Take },
         at: NOW,
         node: Some("cp-2".into()),
         is_master: true,
@@ -296,13 +296,17 @@ fn locks_of_others_close_the_gate_and_our_own_does_not() {
     };
     let held = Scene { lease: Ok(Some(lease)), ..scene() };
     fails(&held, names::LOCKS, "held by bob@laptop, run r9");
-    let ours = Scene { purpose: Purpose::Before { run: Some("r9".into()), is_locked: true }, ..held };
+    let ours = Scene {
+        purpose: Purpose::Before { run: Some("r9".into()), is_locked: true, lock: LockChoice::Take },
+        ..held
+    };
     assert!(closed(&judge(&ours)).is_empty());
     let removed = Scene { lease: Ok(None), ..ours.clone() };
     fails(&removed, names::LOCKS, "this run took the maintenance lock, and it is not there any more");
     let expired = Scene { at: NOW.plus(Duration::from_hours(1)), ..ours };
     let other = Some("r8".into());
-    let taken = Scene { purpose: Purpose::Before { run: other, is_locked: true }, ..expired };
+    let taken =
+        Scene { purpose: Purpose::Before { run: other, is_locked: true, lock: LockChoice::Take }, ..expired };
     fails(&taken, names::LOCKS, "the maintenance lock was lost to bob@laptop");
     let mut kured = scene();
     set(&mut kured, "cp-1", |row| row.foreign_locks.push("kured reboots it".into()));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::ids::OpId;
+use crate::domain::lock::LockChoice;
 use crate::domain::plan::{Plan, StepKind};
 use crate::domain::run::{Outcome, RunState};
 use crate::engine::testing::step;
@@ -32,6 +33,7 @@ fn begun(dir: &Path) -> Journal {
         nodes: vec!["cp-1".into()],
         steps: vec![step(StepKind::Cordon, "cp-1"), step(StepKind::Drain, "cp-1")],
         drain: crate::domain::config::DrainOptions::default(),
+        lock: LockChoice::Take,
     };
     for change in [
         RunChange::Planned { plan },

@@ -1,6 +1,7 @@
 //! Plans by kind of run and of node.
 
 use super::*;
+use crate::domain::config::DrainOptions;
 use crate::domain::plan::StepKind;
 use crate::engine::gate::names;
 use crate::engine::testing::{node, settings};
@@ -22,6 +23,7 @@ fn request(kind: Kind, nodes: &[&str]) -> Request {
         nodes: nodes.iter().map(|name| NodeName::from(*name)).collect(),
         drain: DrainOptions::default(),
         blocked: false,
+        lock: LockChoice::Take,
     }
 }
 

@@ -329,3 +329,22 @@ pub(super) fn unlock(node: &NodeName, settings: &Settings) -> Step {
         format!("kubectl -n {} delete lease pitstop", settings.lease_namespace),
     )
 }
+
+/// Not about the node that the lease names: that one may be gone.
+pub(super) fn clear(node: Option<&NodeName>, settings: &Settings) -> Step {
+    let namespace = &settings.lease_namespace;
+    Step {
+        kind: StepKind::Clear,
+        node: node.cloned(),
+        what: format!(
+            "clear the maintenance lock (Lease {namespace}/pitstop) if a run left it behind, or nobody renews it any more"
+        ),
+        command: format!("kubectl -n {namespace} delete lease pitstop"),
+        gates: Vec::new(),
+        timeout: SHORT,
+        may_skip: false,
+        undo: None,
+        unchecked: Vec::new(),
+        not_applicable: None,
+    }
+}

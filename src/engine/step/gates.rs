@@ -40,7 +40,11 @@ fn not_passed(gates: &[Gate]) -> Option<Report> {
 }
 
 fn before(job: &Job) -> Purpose {
-    Purpose::Before { run: Some(job.shared.run.clone()), is_locked: job.shared.keeper().is_some() }
+    Purpose::Before {
+        run: Some(job.shared.run.clone()),
+        is_locked: job.shared.keeper().is_some(),
+        lock: job.shared.plan.lock,
+    }
 }
 
 /// Every gate once, and what is to be remembered for the return.

@@ -3,6 +3,7 @@
 use crate::backend::clock::now;
 use crate::backend::error::Error;
 use crate::backend::kube::{LeaseClaim, LeaseRefused};
+use crate::domain::lock::LeaseRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
 use crate::domain::time::brief;
@@ -29,34 +30,23 @@ pub(super) async fn take(job: &Job) -> Ending {
         Some(row) => format!("held as {}; taken over from {}", claim.holder, row.words(now())),
         None => format!("held as {}", claim.holder),
     };
-    // one's own, or what the engineer said is to be taken over, is what was asked for; anything else is worth a look
-    let is_expected =
-        held.adopted.as_ref().is_none_or(|row| row.holder == claim.holder || settings.adopt_lock);
     let from = held.adopted.as_ref().and_then(|row| row.run.clone());
     let keeper = Keeper::start(job.backends().cluster.clone(), held, job.permit().clone());
     job.shared.keep(Some(Arc::new(keeper)));
     job.remember(|memory| memory.took_over = from)?;
-    Ok(if is_expected { Outcome::Done(words) } else { Outcome::Warned(words) })
+    Ok(Outcome::Done(words))
 }
 
 async fn attempt(job: &Job, mut claim: LeaseClaim) -> Result<crate::backend::kube::LeaseHeld, Error> {
     let cluster = &job.backends().cluster;
-    let settings = &job.backends().settings;
     if let Some(row) = cluster.lease_read(&claim.namespace).await?
         && row.run.as_ref() != Some(&claim.run)
     {
-        if row.in_the_way(&settings.holder, settings.adopt_lock, now()).is_some() {
+        if row.in_the_way(&claim.holder, job.shared.plan.lock, now()).is_some() {
             return Err(refusal(LeaseRefused::Held(Box::new(row))));
         }
         if row.tombstone.is_none() {
-            let span = row.lasts.min(WATCH_LIMIT);
-            job.say(format!(
-                "the lock of {} looks abandoned: watching for {} that nobody renews it",
-                row.holder,
-                brief(span)
-            ));
-            watch_idle(cluster, &row, &claim.namespace, settings.timing.poll, &job.cancel).await?;
-            claim.watched = row.renewed;
+            claim.watched = watch(job, &row, &claim.namespace).await?.map(Box::new);
         }
         claim.adopt = true;
     }
@@ -64,13 +54,21 @@ async fn attempt(job: &Job, mut claim: LeaseClaim) -> Result<crate::backend::kub
     job.change(change, async { cluster.lease_take(&claim, job.permit()).await.map_err(refusal) }).await
 }
 
+/// Watches a lease that nobody marked as left behind, and says so meanwhile.
+async fn watch(job: &Job, row: &LeaseRow, namespace: &str) -> Result<Option<LeaseRow>, Error> {
+    let span = brief(row.lasts.min(WATCH_LIMIT));
+    job.say(format!("the lock of {} looks abandoned: watching for {span} that nobody renews it", row.holder));
+    let poll = job.backends().settings.timing.poll;
+    watch_idle(&job.backends().cluster, row, namespace, poll, &job.cancel).await
+}
+
 fn explain(report: Report, namespace: &str) -> Report {
     match report.kind {
         FailureKind::Denied => report.hint(format!(
-            "wait for that run to end; when it is dead: run with --adopt-lock, or kubectl -n {namespace} delete lease pitstop"
+            "wait for that run to end; when it is dead: run with --adopt-lock, or clear it with pitstop runs unlock (Lease {namespace}/pitstop)"
         )),
         FailureKind::Forbidden if report.hint.is_none() => report.hint(format!(
-            "the role needs get, create, update and patch on leases.coordination.k8s.io in namespace {namespace}"
+            "the role needs get, create, update and patch on leases.coordination.k8s.io in namespace {namespace}; or go on without the lock: --unlocked"
         )),
         _ => report,
     }
@@ -90,4 +88,50 @@ pub(super) async fn give_back(job: &Job) -> Ending {
     released?;
     job.shared.keep(None);
     Ok(Outcome::Done("given back".to_owned()))
+}
+
+/// Clears a lease that another run left behind; nothing else is touched.
+pub(super) async fn clear(job: &Job) -> Ending {
+    let namespace = job.backends().settings.lease_namespace.as_str();
+    let cluster = &job.backends().cluster;
+    let read = || cluster.lease_read(namespace);
+    let Some(row) = job.patiently("reading the maintenance lock", read).await? else {
+        return Ok(Outcome::Skipped("nobody holds the maintenance lock".to_owned()));
+    };
+    let words = row.words(now());
+    let attempt = || async {
+        let mut seen = row.clone();
+        if row.tombstone.is_none() {
+            match watch(job, &row, namespace).await? {
+                Some(row) => seen = row,
+                None => return Ok(()),
+            }
+        }
+        let request = async { cluster.lease_clear(namespace, &seen, job.permit()).await.map_err(refusal) };
+        job.change("clear the maintenance lock", request).await
+    };
+    job.patiently("clearing the maintenance lock", attempt).await.map_err(alive)?;
+    let left = left_by(job, &row).await;
+    Ok(match left {
+        None => Outcome::Done(format!("cleared; it was held by {words}")),
+        Some(left) => Outcome::Warned(format!("cleared; it was held by {words}; {left}")),
+    })
+}
+
+fn alive(report: Report) -> Report {
+    match report.kind {
+        FailureKind::Denied => report.hint("it is kept alive: only its holder can end that run"),
+        _ => report,
+    }
+}
+
+/// What that run left changed on its node, as far as it can be seen.
+async fn left_by(job: &Job, row: &LeaseRow) -> Option<String> {
+    let (node, run) = (row.node.as_ref()?, row.run.as_ref()?);
+    let found = job.backends().cluster.node(node).await.ok()?;
+    let note = found.cordon.filter(|note| note.run.as_ref() == Some(run))?;
+    Some(format!(
+        "{node} is still cordoned by {} for that run: look at it, then kubectl uncordon {node}",
+        note.holder
+    ))
 }

@@ -40,5 +40,6 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Settle => gates::settle(job).boxed(),
         StepKind::Unlock => lock::give_back(job).boxed(),
         StepKind::Restore => restore::restore(job).boxed(),
+        StepKind::Clear => lock::clear(job).boxed(),
     }
 }

@@ -206,6 +206,7 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Drain => "drains",
         Kind::Reboot => "begins the run",
         Kind::Snapshot => "takes it",
+        Kind::Unlock => "clears it",
     }
 }
 

@@ -1,0 +1,121 @@
+//! The maintenance lock between consoles: real client code on one simulated API server, in memory.
+
+use pitstop::backend::kube::{Cluster, LeaseClaim, LeaseHeld, LeaseRefused};
+use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
+use pitstop::domain::lock::LockChoice;
+use pitstop::domain::plan::Kind;
+use pitstop::sim::{self, Pace, Scenario};
+use std::time::Duration;
+
+const NAMESPACE: &str = "kube-system";
+const ROUNDS: usize = 100;
+
+fn clusters() -> (sim::Cluster, Cluster, Cluster) {
+    let sim = sim::Cluster::start(Scenario::load("minimal").expect("a scenario"), Pace::default());
+    let sim = sim.expect("a cluster");
+    let connect = || Cluster::from_client(kube::Client::new(sim.endpoint(), "default"), "sim");
+    let (ann, bob) = (connect(), connect());
+    (sim, ann, bob)
+}
+
+fn claim(holder: &str, round: usize) -> LeaseClaim {
+    LeaseClaim {
+        namespace: NAMESPACE.to_owned(),
+        holder: format!("{holder}@desk"),
+        run: format!("reboot-{holder}-{round}").as_str().into(),
+        step: "lock".to_owned(),
+        node: None,
+        lasts: Duration::from_secs(30),
+        adopt: false,
+        watched: None,
+    }
+}
+
+fn permit() -> Permit {
+    let request = Request {
+        kind: Kind::Reboot,
+        nodes: vec!["cp-1".into()],
+        drain: DrainOptions::default(),
+        blocked: false,
+        lock: LockChoice::Take,
+    };
+    let world = World { nodes: None, etcd: None, lock: None };
+    grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("a permit")
+}
+
+type Taken = Result<LeaseHeld, LeaseRefused>;
+
+/// Exactly one has it, the other is told who.
+async fn one_winner(api: &Cluster, answers: [Taken; 2], round: usize) -> LeaseHeld {
+    let row = api.lease_read(NAMESPACE).await.expect("an answer").expect("a holder");
+    let mut winner = None;
+    for answer in answers {
+        match answer {
+            Ok(held) => {
+                assert!(winner.is_none(), "round {round}: two winners");
+                assert_eq!(row.holder, held.claim.holder, "round {round}");
+                winner = Some(held);
+            }
+            Err(LeaseRefused::Held(other)) => assert_eq!(other.holder, row.holder, "round {round}"),
+            Err(LeaseRefused::Failed(error)) => panic!("round {round}: {error}"),
+        }
+    }
+    winner.unwrap_or_else(|| panic!("round {round}: no winner"))
+}
+
+async fn race(one: &Cluster, two: &Cluster, claims: [LeaseClaim; 2], permit: &Permit) -> [Taken; 2] {
+    let [first, second] = claims;
+    let (first, second) = tokio::join!(one.lease_take(&first, permit), two.lease_take(&second, permit));
+    [first, second]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_races_have_one_winner_each() {
+    let (_sim, ann, bob) = clusters();
+    let permit = permit();
+    let mut winners = std::collections::BTreeMap::<String, usize>::new();
+    for round in 0..ROUNDS {
+        // who asks first changes, and every other lease is left marked and adopted instead of given back
+        let mut claims = [claim("ann", round), claim("bob", round)];
+        let adopts = round % 2 == 1;
+        for claim in &mut claims {
+            claim.adopt = adopts;
+        }
+        let answers = if round % 4 < 2 {
+            race(&ann, &bob, claims, &permit).await
+        } else {
+            claims.reverse();
+            race(&bob, &ann, claims, &permit).await
+        };
+        let held = one_winner(&ann, answers, round).await;
+        *winners.entry(held.claim.holder.clone()).or_default() += 1;
+        let tombstone = (round % 2 == 0).then_some("drain failed");
+        ann.lease_release(&held, tombstone, &permit).await.expect("it is ours");
+    }
+    assert_eq!(winners.values().sum::<usize>(), ROUNDS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_that_watched_a_frozen_lock_one_takes_it_over() {
+    let (_sim, ann, bob) = clusters();
+    let permit = permit();
+    let frozen = ann.lease_take(&claim("carl", 0), &permit).await.expect("free");
+    for round in 1..=ROUNDS {
+        let seen = ann.lease_read(NAMESPACE).await.expect("an answer").expect("a holder");
+        let adopting = |holder: &str| LeaseClaim {
+            adopt: true,
+            watched: Some(Box::new(seen.clone())),
+            ..claim(holder, round)
+        };
+        let silent = [claim("ann", round), claim("bob", round)];
+        for answer in race(&ann, &bob, silent, &permit).await {
+            assert!(matches!(answer, Err(LeaseRefused::Held(_))), "round {round}: taken over silently");
+        }
+        let answers = race(&ann, &bob, [adopting("ann"), adopting("bob")], &permit).await;
+        one_winner(&ann, answers, round).await;
+        tokio::time::advance(Duration::from_secs(31)).await;
+    }
+    let lost = ann.lease_renew(&mut frozen.clone(), "drain", &permit).await;
+    assert!(matches!(lost, Err(LeaseRefused::Held(_))), "{lost:?}");
+}
