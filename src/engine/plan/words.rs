@@ -346,5 +346,6 @@ pub(super) fn clear(node: Option<&NodeName>, settings: &Settings) -> Step {
         undo: None,
         unchecked: Vec::new(),
         not_applicable: None,
+        debt: None,
     }
 }
