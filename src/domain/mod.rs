@@ -21,6 +21,7 @@ pub mod plan;
 pub mod pod;
 pub mod report;
 pub mod run;
+pub mod secret;
 pub mod selector;
 pub mod text;
 pub mod time;
