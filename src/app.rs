@@ -2,6 +2,7 @@
 
 use crate::cli::{Cli, Command, Global, Output, Rehearsal, Runs};
 use crate::connect::{Place, backends};
+use crate::console::shell::replay;
 use crate::domain::config::DrainOptions;
 use crate::domain::guard::Request;
 use crate::domain::ids::NodeName;
@@ -87,6 +88,10 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
     match command {
         Command::Demo(choice) => demo(global, &choice).await,
         Command::Sim { dir, rehearsal: choice } => rehearsal::serve(&dir, &choice).await,
+        Command::Replay { file, speed, step } => {
+            let recording = replay::read(&file)?;
+            replay::play(recording, replay::Playing { speed, is_stepping: step }).await.map(|()| Exit::Done)
+        }
         Command::Check { output } => {
             let place = Place::new(global)?;
             check::check(&backends(&place).await?, output.into()).await

@@ -167,6 +167,18 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Play a recording of a console (its key w); carries out nothing
+    Replay {
+        /// The recording
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Times as fast as it was
+        #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = speed)]
+        speed: f64,
+        /// Begin stopped: n plays the next message
+        #[arg(long, conflicts_with = "speed")]
+        step: bool,
+    },
     /// Serve the simulated cluster to kubectl, k9s or another pitstop until ended
     Sim {
         /// Directory that gets a kubeconfig, a configuration, host keys and an SSH key

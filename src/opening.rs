@@ -28,12 +28,13 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
         demo,
     };
     let orphans = orphans(&place.state_dir);
+    let state_dir = place.state_dir.clone();
     let place = Arc::new(place);
     let connect: Connect = Arc::new(move || {
         let place = Arc::clone(&place);
         Box::pin(async move { backends(&place).await })
     });
-    for words in shell::run(ConsoleOptions { setup, connect, orphans }).await? {
+    for words in shell::run(ConsoleOptions { setup, connect, orphans, state_dir }).await? {
         line(&words)?;
     }
     Ok(Exit::Done)

@@ -175,7 +175,7 @@ fn a_missing_kubeconfig_is_shown_and_tried_again() {
                 Report::new(FailureKind::Local, "could not read the kubeconfig /nonexistent: no such file");
             async move { if try_number < 2 { Err(missing) } else { Ok(backends) } }.boxed()
         });
-        desk::open(connect, async |desk: &mut Desk| {
+        desk::open(connect, stage.dir.path(), async |desk: &mut Desk| {
             desk.see("could not read the kubeconfig /nonexistent: no such file").await;
             desk.see("no cluster yet").await;
             desk.see("worker-3").await;

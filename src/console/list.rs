@@ -52,7 +52,7 @@ impl Column {
 }
 
 /// One list's state. Keys are of the rows in the pane.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListState<K: Ord> {
     /// The selected row; `None` = the first one, in the log = follow the end.
     pub selected: Option<K>,

@@ -14,6 +14,7 @@ pub mod msg;
 pub mod page;
 pub mod palette;
 pub mod phase;
+pub mod record;
 pub mod rows;
 #[cfg(test)]
 pub mod samples;

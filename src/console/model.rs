@@ -79,7 +79,7 @@ pub struct Look {
 }
 
 /// What is known of the cluster.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
     /// Which connection the tables are from; messages of an older one are dropped.
     pub generation: Generation,
@@ -90,12 +90,14 @@ pub struct Known {
     /// The nodes were listed once.
     pub has_nodes: bool,
     /// The pods.
+    #[serde(with = "super::record::rows")]
     pub pods: Table<PodRow>,
     /// The pods were listed once.
     pub has_pods: bool,
     /// The keys of the pods on each node.
     pub pods_on: BTreeMap<NodeName, BTreeSet<PodKey>>,
     /// The budgets.
+    #[serde(with = "super::record::rows")]
     pub budgets: Table<BudgetRow>,
     /// The budgets were listed once.
     pub has_budgets: bool,
@@ -118,7 +120,7 @@ pub struct Known {
 }
 
 /// The lines of the log pane: a ring with a number for each line.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogRing {
     lines: VecDeque<LogLine>,
     first: u64,
@@ -159,7 +161,7 @@ impl LogRing {
 }
 
 /// One list per pane.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Lists {
     /// Nodes by name.
     pub nodes: ListState<NodeName>,
@@ -174,7 +176,7 @@ pub struct Lists {
 }
 
 /// A short message in the footer; goes away after some seconds or with the next key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flash {
     /// How loud.
     pub level: Level,
@@ -185,7 +187,7 @@ pub struct Flash {
 }
 
 /// How the console begins.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
     /// How it looks.
     pub look: Look,
@@ -202,7 +204,7 @@ pub struct Setup {
 }
 
 /// The whole state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
     /// How it began; `look` and `policy.context` change later.
     pub setup: Setup,

@@ -66,6 +66,8 @@ pub enum Msg {
     Log(LogLine),
     /// So many lines came too fast to be shown.
     LogDropped(u64),
+    /// What the console was told was written to a file (its path, and how many messages), or could not be.
+    Recorded(Result<(String, usize), Report>),
     /// The process was asked to end (SIGINT, SIGTERM, SIGHUP); `true` = without asking back.
     EndAsked(bool),
 }
@@ -94,6 +96,8 @@ pub enum Effect {
     },
     /// Put a text into the clipboard.
     Copy(String),
+    /// Write what the console was told to a file.
+    Record,
     /// Read the kubeconfig again and connect anew.
     Reconnect,
     /// Ask this node's host for its boot.

@@ -76,6 +76,12 @@ const WORDS: &[Word] = &[
     word("reverse", T::Nothing, Some(C::Reverse), "sort the other way round"),
     word("theme", T::Theme, None, "dark, light or mono"),
     word("ascii", T::Nothing, None, "ASCII glyphs on or off"),
+    word(
+        "record",
+        T::Nothing,
+        Some(C::Record),
+        "write a recording of this console for a bug report, without secrets",
+    ),
     word("reconnect", T::Nothing, Some(C::Reconnect), "read the kubeconfig again and connect anew"),
     word("help", T::Nothing, Some(C::Help), "show the keys"),
     word("quit", T::Nothing, Some(C::Quit), "quit"),

@@ -14,6 +14,7 @@ use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
 use std::convert::Infallible;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,11 @@ impl Desk {
         self.keys = None;
     }
 
+    /// What is on the screen now.
+    pub fn now(&self) -> String {
+        self.screen.borrow().clone()
+    }
+
     async fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let seen = tokio::time::timeout(LIMIT, self.screen.wait_for(|screen| is_so(screen))).await;
         let seen = seen.is_ok_and(|result| result.is_ok());
@@ -92,7 +98,7 @@ pub fn sit(scenario: &str, script: impl AsyncFnOnce(&mut Desk, &Stage)) -> Model
             let backends = backends.clone();
             async move { Ok(backends) }.boxed()
         });
-        open(connect, async |desk| script(desk, &stage).await).await
+        open(connect, stage.dir.path(), async |desk| script(desk, &stage).await).await
     })
 }
 
@@ -102,15 +108,16 @@ pub fn run<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(work)
 }
 
-/// Opens the console, plays a script, and waits until the console has ended by it.
-pub async fn open(connect: Connect, script: impl AsyncFnOnce(&mut Desk)) -> Model {
+/// Opens the console, plays a script, and waits until the console has ended by it. Recordings go to `dir`.
+pub async fn open(connect: Connect, dir: &Path, script: impl AsyncFnOnce(&mut Desk)) -> Model {
     let (keys, input) = mpsc::channel(64);
     let (show, screen) = watch::channel(String::new());
     let copied: Arc<Mutex<Vec<String>>> = Arc::default();
     let mut desk = Desk { keys: Some(keys), screen, copied: copied.clone() };
     let mut terminal = Terminal::new(Screen { inner: TestBackend::new(140, 45), show }).expect("a terminal");
     let model = Model::new(Setup::default(), (140, 45), now());
-    let options = ConsoleOptions { setup: Setup::default(), connect, orphans: Vec::new() };
+    let options =
+        ConsoleOptions { setup: Setup::default(), connect, orphans: Vec::new(), state_dir: dir.to_owned() };
     let console = drive(&mut terminal, model, ReceiverStream::new(input), options, Clipboard(copied));
     let script = async {
         script(&mut desk).await;

@@ -137,6 +137,13 @@ const COMMON: &[Binding] = &[
         "type a command, for example `:drain worker-1`",
     ),
     bind(&[Key::char('?')], C::Help, Everywhere, "help", "show the keys"),
+    bind(
+        &[Key::char('w'), Key::ctrl('w')],
+        C::Record,
+        Everywhere,
+        "",
+        "write a recording of this console for a bug report, without secrets (^w in dialogs too)",
+    ),
     bind(&[Key::ctrl('r')], C::Reconnect, Everywhere, "", "read the kubeconfig again and connect anew"),
     bind(
         &[Key::char('q'), Key::ctrl('c')],

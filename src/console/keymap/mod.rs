@@ -179,6 +179,8 @@ pub enum Command {
     Mark,
     /// All that is known of the selected row.
     Details,
+    /// Write what this console was told to a file.
+    Record,
     /// Read the kubeconfig again and connect anew.
     Reconnect,
     /// Show the next run.

@@ -23,7 +23,7 @@ pub fn visible_budgets(model: &Model) -> Vec<&BudgetRow> {
     rows
 }
 
-fn words(row: &BudgetRow) -> String {
+pub(super) fn words(row: &BudgetRow) -> String {
     let state = match urgency(row) {
         0 => "never blocked",
         1 => "blocked",

@@ -21,7 +21,7 @@ pub fn visible_members(model: &Model) -> Vec<&MemberRow> {
     rows
 }
 
-fn words(row: &MemberRow) -> String {
+pub(super) fn words(row: &MemberRow) -> String {
     let role = match (row.is_leader(), row.learner) {
         (true, _) => "leader",
         (_, true) => "learner",

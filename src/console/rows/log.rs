@@ -10,7 +10,7 @@ pub fn visible_log(model: &Model) -> Vec<(u64, &LogLine)> {
     model.log.iter().filter(|(_, line)| filter.passes(|| words(line), |key| named(line, key))).collect()
 }
 
-fn words(line: &LogLine) -> String {
+pub(super) fn words(line: &LogLine) -> String {
     let node = line.node.as_ref().map_or("", |node| node.as_str());
     let op = line.op.map(|op| op.to_string()).unwrap_or_default();
     [node, &op, &line.text].join(" ")

@@ -70,6 +70,22 @@ pub fn line_keys(model: &Model) -> Vec<u64> {
     visible_log(model).into_iter().map(|(number, _)| number).collect()
 }
 
+/// Whether a word (in lower case) stands in some row of a pane, where its filter looks.
+pub fn mentions(model: &Model, pane: Pane, word: &str) -> bool {
+    let has = |text: String| text.to_lowercase().contains(word);
+    let known = &model.known;
+    match pane {
+        Pane::Nodes => known.nodes.values().any(|row| has(nodes::words(model, row))),
+        Pane::Etcd => known.etcd.iter().flat_map(|etcd| &etcd.members).any(|row| has(etcd::words(row))),
+        Pane::Budgets => {
+            known.budgets.values().any(|row| has(budgets::words(row)))
+                || known.nodes.keys().any(|node| has(node.0.clone()))
+        }
+        Pane::Log => model.log.iter().any(|(_, line)| has(log::words(line))),
+        Pane::Run => false,
+    }
+}
+
 /// The order of two rows, turned round when asked; equal ones stay in the order of their names.
 fn directed(descending: bool, order: Ordering) -> Ordering {
     if descending { order.reverse() } else { order }

@@ -24,7 +24,7 @@ pub fn visible_nodes(model: &Model) -> Vec<&NodeRow> {
     rows
 }
 
-fn words(model: &Model, row: &NodeRow) -> String {
+pub(super) fn words(model: &Model, row: &NodeRow) -> String {
     let state = node_phase(model, row).word();
     let leader = model.known.etcd.as_ref().and_then(|etcd| etcd.on_node(&row.name));
     let leader = if leader.is_some_and(crate::domain::etcd::MemberRow::is_leader) { "leader" } else { "" };

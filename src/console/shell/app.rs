@@ -4,11 +4,13 @@
 use super::ConsoleOptions;
 use super::executor::{Executor, Word};
 use super::outside::{Mark, Outside};
+use super::recordings;
 use crate::backend::clock::now;
 use crate::console::dialog::{ARMS_AFTER, Dialog};
 use crate::console::keymap::Key;
 use crate::console::model::Model;
 use crate::console::msg::{Effect, Msg};
+use crate::console::record::Recorder;
 use crate::console::update::update;
 use crate::console::view::view;
 use crate::domain::feed::Observation;
@@ -18,6 +20,7 @@ use futures::{Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use std::io;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -34,6 +37,8 @@ struct App<'t, B: Backend, O> {
     screen: &'t mut Terminal<B>,
     model: Model,
     executor: Executor,
+    recorder: Recorder,
+    state_dir: PathBuf,
     outside: O,
     is_dirty: bool,
     last_frame: Option<Instant>,
@@ -62,6 +67,8 @@ where
     let executor = Executor::new(&options);
     let next_tick = Instant::now() + TICK;
     let mut app = App {
+        recorder: Recorder::new(&model),
+        state_dir: options.state_dir,
         screen,
         model,
         executor,
@@ -148,6 +155,7 @@ where
         let mut next = Some(msg);
         while let Some(msg) = next.take() {
             let are_nodes = matches!(msg, Msg::Seen(_, Observation::Nodes(_)));
+            self.recorder.hear(&self.model, &msg, now());
             let effects = update(&mut self.model, msg);
             if are_nodes {
                 self.executor.nodes_changed(&self.model);
@@ -158,12 +166,26 @@ where
                 {
                     tracing::warn!(%error, "the text was not copied");
                 }
+                if effect == Effect::Record {
+                    self.record();
+                }
                 let answer = self.executor.perform(effect, &self.model);
                 next = next.or(answer);
             }
         }
         self.trace();
         self.is_dirty = true;
+    }
+
+    /// Writes what was heard to a file, in a task of its own.
+    fn record(&self) {
+        if let Some(recording) = self.recorder.recording() {
+            let written = recordings::save(recording, self.state_dir.clone(), now());
+            let to = self.executor.inlet();
+            tokio::spawn(async move {
+                let _ = to.send(Msg::Recorded(written.await)).await;
+            });
+        }
     }
 
     /// Every line of the log pane also goes to the log file.

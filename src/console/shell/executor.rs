@@ -96,6 +96,11 @@ impl Executor {
         self.inbox.try_recv().ok()
     }
 
+    /// Where tasks tell what they have to say.
+    pub(super) fn inlet(&self) -> mpsc::Sender<Msg> {
+        self.to.clone()
+    }
+
     /// The kubeconfig was read: the watches start, and those of an older connection end.
     pub(super) fn connected(&mut self, connected: Result<Backends, Report>, model: &Model) -> Msg {
         match connected {
@@ -157,7 +162,7 @@ impl Executor {
                 self.quit();
                 None
             }
-            Effect::Copy(_) => None,
+            Effect::Copy(_) | Effect::Record => None,
         }
     }
 

@@ -9,6 +9,8 @@ mod executor;
 mod observers;
 pub mod outside;
 mod probe;
+mod recordings;
+pub mod replay;
 mod terminal;
 
 use crate::backend::clock::now;
@@ -21,6 +23,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use std::fmt;
 use std::io::{self, BufWriter};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Prepares the back ends from the kubeconfig; asked at the start and for every reconnect.
@@ -35,6 +38,8 @@ pub struct ConsoleOptions {
     pub connect: Connect,
     /// Runs of earlier processes that did not end.
     pub orphans: Vec<Orphan>,
+    /// Where recordings go.
+    pub state_dir: PathBuf,
 }
 
 impl fmt::Debug for ConsoleOptions {

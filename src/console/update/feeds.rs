@@ -9,6 +9,7 @@ use crate::domain::ids::{Generation, NodeName, PodKey};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::pod::PodRow;
+use crate::domain::report::Report;
 use crate::domain::time::Stamp;
 
 /// A new connection. What was known of the same context stays (with its age) until the new one tells; another
@@ -267,6 +268,19 @@ pub(super) fn orphans(model: &mut Model, orphans: Vec<Orphan>) -> Vec<Effect> {
     }
     model.is_calling = !orphans.is_empty();
     model.known.orphans = orphans;
+    Vec::new()
+}
+
+/// A recording was written, or not.
+pub(super) fn recorded(model: &mut Model, written: Result<(String, usize), Report>) -> Vec<Effect> {
+    let (level, text) = match written {
+        Ok((path, messages)) => {
+            (Level::Info, format!("recorded {messages} messages; play them with: pitstop replay {path}"))
+        }
+        Err(report) => (Level::Error, format!("nothing was recorded: {}", report.line())),
+    };
+    super::flash(model, level, text.clone());
+    say(model, level, None, text);
     Vec::new()
 }
 

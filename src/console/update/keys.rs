@@ -16,6 +16,9 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     if key.is(Key::ctrl('c')) {
         return dialogs::quit(model);
     }
+    if key.is(Key::ctrl('w')) {
+        return vec![Effect::Record];
+    }
     if !model.dialogs.is_empty() {
         return dialogs::press(model, key);
     }
@@ -127,6 +130,7 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
             flash(model, Level::Info, "reading the kubeconfig again");
             return vec![Effect::Reconnect];
         }
+        C::Record => return vec![Effect::Record],
         C::NextRun => next_run(model),
         C::Quit => return dialogs::quit(model),
         C::Cordon => actions::ask(model, Kind::Cordon, on),

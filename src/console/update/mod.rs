@@ -56,6 +56,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.log.dropped = model.log.dropped.saturating_add(count);
             Vec::new()
         }
+        Msg::Recorded(written) => feeds::recorded(model, written),
         Msg::EndAsked(false) => dialogs::quit(model),
         Msg::EndAsked(true) => dialogs::quit_now(model),
     }

@@ -93,7 +93,12 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 assert!(!before.step_changes, "a changing step started unasked");
             }
         }
-        Effect::Command { .. } | Effect::Copy(_) | Effect::Reconnect | Effect::Probe(_) | Effect::Quit => {}
+        Effect::Command { .. }
+        | Effect::Copy(_)
+        | Effect::Reconnect
+        | Effect::Record
+        | Effect::Probe(_)
+        | Effect::Quit => {}
     }
 }
 
