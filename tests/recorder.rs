@@ -57,8 +57,7 @@ fn a_recorded_session_is_played_to_the_screen_that_was_seen() {
         reboot_up_to_the_cordon(desk).await;
         desk.event(Event::Resize(140, 45)).await;
         desk.keys("w").await;
-        desk.see("play them with: pitstop replay").await;
-        seen = desk.now();
+        seen = desk.see("play them with: pitstop replay").await;
         // the directory goes with the stage
         path = std::env::temp_dir().join(format!("pitstop-recorder-{}.jsonl", std::process::id()));
         let file = recorded(stage.dir.path());

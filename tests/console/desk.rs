@@ -59,20 +59,16 @@ impl Desk {
         self.keys = None;
     }
 
-    /// What is on the screen now.
-    pub fn now(&self) -> String {
-        self.screen.borrow().clone()
-    }
-
     async fn until(&mut self, what: &str, is_so: impl Fn(&str) -> bool) {
         let seen = tokio::time::timeout(LIMIT, self.screen.wait_for(|screen| is_so(screen))).await;
         let seen = seen.is_ok_and(|result| result.is_ok());
         assert!(seen, "never: {what}\n{}", *self.screen.borrow());
     }
 
-    /// Waits until a text is on the screen.
-    pub async fn see(&mut self, text: &str) {
+    /// Waits until a text is on the screen; all that is on it then.
+    pub async fn see(&mut self, text: &str) -> String {
         self.until(&format!("{text:?} is shown"), |screen| screen.contains(text)).await;
+        self.screen.borrow().clone()
     }
 
     /// Waits until a dialog with this text can be confirmed.
