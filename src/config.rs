@@ -4,11 +4,11 @@
 
 mod file;
 mod places;
+mod ssh;
 
-pub use file::{
-    ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, SshConfig, ThemeName, TimingConfig,
-};
+pub use file::{ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, ThemeName, TimingConfig};
 pub use places::{config_path, holder, state_dir};
+pub use ssh::SshConfig;
 
 use crate::domain::report::{FailureKind, Report};
 use std::path::{Path, PathBuf};

@@ -79,7 +79,7 @@ pub async fn backends(place: &Place) -> Result<Backends, Report> {
 }
 
 fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends {
-    let hosts = config.ssh.options().map(|options| Hosts::new(options, Dialer::tcp()));
+    let hosts = config.ssh.options(&place.state_dir).map(|options| Hosts::new(options, Dialer::tcp()));
     let etcd = config.etcd.options().map(|options| Etcd::new(options, Dialer::tcp(), hosts.clone()));
     let context = cluster.context().to_owned();
     let snapshot_dir = place

@@ -57,7 +57,7 @@ impl Site {
             || cluster.machines().iter().map(|machine| (machine.name(), machine.address().to_owned()));
         std::fs::write(&known, credentials.known_hosts(machines()).expect("keys")).expect("write");
         let options = SshOptions {
-            user: "ops".to_owned(),
+            user: Some("ops".to_owned()),
             identity_files: vec![key],
             known_hosts: vec![known],
             agent: false,

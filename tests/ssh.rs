@@ -3,10 +3,16 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "ssh/login.rs"]
+mod login;
 #[path = "support/rows.rs"]
 mod rows;
 #[path = "ssh/server.rs"]
 mod server;
+#[path = "ssh/sudo.rs"]
+mod sudo;
+#[path = "ssh/way.rs"]
+mod way;
 
 use pitstop::backend::dial::{Dialer, Stream};
 use pitstop::backend::error::Error;
@@ -123,7 +129,7 @@ async fn hosts_are_trusted_as_openssh_trusts_them() {
         (format!("127.0.0.1 {other}\n"), "is not known"),
         (format!("{name} {ed}\n@revoked * {ed}\n"), "is revoked"),
         (format!("@revoked {name} {ed}\n{name} {ed}\n"), "is revoked"),
-        (format!("@cert-authority {name} {ed}\n"), "certificate authority"),
+        (format!("@cert-authority {name} {ed}\n"), "shows a plain key"),
     ];
     for text in &trusted {
         server.know(text);
@@ -382,7 +388,7 @@ async fn nobody_there_is_unreachable_and_silence_times_out() {
     let server = Server::start("");
     let nobody =
         std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("port");
-    let options = SshOptions { port: nobody.port(), ..server.options() };
+    let options = SshOptions { port: Some(nobody.port()), ..server.options() };
     let error = whoami(options).await.expect_err("nobody");
     assert_eq!(error.kind, FailureKind::Unreachable, "{error}");
     let mut homeless = node();

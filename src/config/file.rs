@@ -1,7 +1,7 @@
 //! The shape of the configuration file.
 
+use super::ssh::SshConfig;
 use crate::backend::etcd::{Access, EtcdOptions};
-use crate::backend::host::SshOptions;
 use crate::domain::ids::NodeName;
 use crate::domain::time::parse_span;
 use crate::engine::settings::Timing;
@@ -99,8 +99,7 @@ impl ClusterConfig {
         for path in [&mut self.etcd.ca, &mut self.etcd.cert, &mut self.etcd.key, &mut self.snapshot.dir] {
             path.iter_mut().for_each(resolve);
         }
-        self.ssh.identity_files.iter_mut().for_each(resolve);
-        self.ssh.known_hosts.iter_mut().for_each(resolve);
+        self.ssh.paths().for_each(resolve);
     }
 }
 
@@ -132,56 +131,6 @@ impl EtcdConfig {
             key: self.key.clone(),
             server_name: self.server_name.clone(),
             endpoints: self.endpoints.clone(),
-        })
-    }
-}
-
-/// `[cluster.X.ssh]`
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SshConfig {
-    /// Whether hosts are reached over SSH at all.
-    pub enabled: bool,
-    /// Login; default: the local user.
-    pub user: Option<String>,
-    /// Port.
-    pub port: u16,
-    /// Private keys; empty = the usual ones in `~/.ssh`.
-    pub identity_files: Vec<PathBuf>,
-    /// Known host keys; empty = the usual files.
-    pub known_hosts: Vec<PathBuf>,
-    /// Offer the agent's keys.
-    pub agent: bool,
-    /// Address by node.
-    pub addresses: BTreeMap<NodeName, String>,
-}
-
-impl Default for SshConfig {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            user: None,
-            port: 22,
-            identity_files: Vec::new(),
-            known_hosts: Vec::new(),
-            agent: true,
-            addresses: BTreeMap::new(),
-        }
-    }
-}
-
-impl SshConfig {
-    /// For the back end; `None` = hosts are not to be reached.
-    pub fn options(&self) -> Option<SshOptions> {
-        let usual = SshOptions::default();
-        self.enabled.then(|| SshOptions {
-            user: self.user.clone().unwrap_or(usual.user),
-            port: self.port,
-            identity_files: self.identity_files.clone(),
-            known_hosts: self.known_hosts.clone(),
-            agent: self.agent,
-            agent_socket: None,
-            addresses: self.addresses.clone(),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! A host as SSH shows it: who it is, how long it is up, and what would stand in the way of a reboot.
 
+use super::ids::NodeName;
 use super::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -80,5 +81,47 @@ impl HostReadiness {
     /// The findings that speak against asking for a reboot.
     pub fn blocking(&self) -> impl Iterator<Item = &HostFinding> {
         self.findings.iter().filter(|finding| finding.blocks)
+    }
+}
+
+/// A host key that nobody has recorded yet. It is public: nothing here is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnknownHost {
+    /// The node behind it; `None` = a jump host.
+    pub node: Option<NodeName>,
+    /// Name under which it would be recorded: `host`, or `[host]:port` where the port is not 22.
+    pub name: String,
+    /// Type and key, as a file of known hosts has them.
+    pub key: String,
+    /// Type of the key (`ssh-ed25519`).
+    pub algorithm: String,
+    /// `SHA256:…`, as `ssh-keygen -l` prints it.
+    pub fingerprint: String,
+    /// The file that it would be added to.
+    pub file: String,
+}
+
+/// Something that SSH needs from the engineer before it can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostQuestion {
+    /// No other key was accepted, and this one is encrypted: its path.
+    Passphrase(String),
+    /// The host shows a key that is not recorded anywhere.
+    HostKey(UnknownHost),
+}
+
+impl HostQuestion {
+    /// In one line, for the log and the header's help.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Passphrase(path) => format!("the key {path} needs its passphrase"),
+            Self::HostKey(host) => {
+                format!(
+                    "the host {} shows a key that is not recorded: {} {}",
+                    host.name, host.algorithm, host.fingerprint
+                )
+            }
+        }
     }
 }

@@ -68,7 +68,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
     let hosts = sim.machines().iter().map(|machine| (machine.name(), machine.address().to_owned()));
     let known = credentials.known_hosts(hosts).expect("host keys");
     let ssh = SshOptions {
-        user: "ops".into(),
+        user: Some("ops".into()),
         identity_files: vec![write("id_ed25519", &credentials.ssh_key)],
         known_hosts: vec![write("known_hosts", &known)],
         agent: false,

@@ -81,18 +81,19 @@ impl Server {
         if user == "root" {
             std::fs::create_dir_all("/run/sshd").expect("the directory that sshd runs in");
         }
-        let log = std::fs::File::create(path.join("sshd.log")).expect("log");
-        let process = Command::new(sshd())
-            .args(["-D", "-e", "-f", &file("sshd_config")])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap_or_else(|error| missing("sshd", &error));
+        let process = spawn(&path.join("sshd_config"));
         let server = Self { dir, port, user, process };
         server.wait();
         server.know(&format!("[127.0.0.1]:{port} {}\n", public(&server.path("host_ed25519"))));
         server
+    }
+
+    /// Stops it and starts it again: it reads its certificate anew.
+    pub fn restart(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        self.process = spawn(&self.path("sshd_config"));
+        self.wait();
     }
 
     fn wait(&self) {
@@ -126,13 +127,12 @@ impl Server {
 
     pub fn options(&self) -> SshOptions {
         SshOptions {
-            user: self.user.clone(),
-            port: self.port,
+            user: Some(self.user.clone()),
+            port: Some(self.port),
             identity_files: vec![self.path("good")],
             known_hosts: vec![self.path("known_hosts")],
             agent: false,
-            agent_socket: None,
-            addresses: std::collections::BTreeMap::new(),
+            ..SshOptions::default()
         }
     }
 
@@ -168,6 +168,17 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn spawn(config: &Path) -> Child {
+    let log = std::fs::File::create(config.with_file_name("sshd.log")).expect("log");
+    Command::new(sshd())
+        .args(["-D", "-e", "-f", &config.display().to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| missing("sshd", &error))
 }
 
 fn sshd() -> &'static str {

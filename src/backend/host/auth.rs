@@ -1,15 +1,20 @@
-//! Logging in with public keys: those of an agent and those in files. No passwords, no passphrases.
+//! Logging in with public keys and certificates: those of an agent and those in files. No passwords.
 
-use super::SshOptions;
-use super::session::Guard;
+use super::ask::Desk;
+use super::keys::{self, KeyFile, Locked, fingerprint, same};
+use super::route::Hop;
+use super::trust::Guard;
 use crate::backend::error::Error;
+use crate::domain::host::HostQuestion;
 use crate::domain::report::FailureKind;
+use russh::Signer;
 use russh::client::{AuthResult, Handle};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
-use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use russh::keys::signature::Signer as _;
+use russh::keys::ssh_key::Signature;
+use russh::keys::ssh_key::private::KeypairData;
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg};
 use std::sync::Arc;
 use tokio::net::UnixStream;
 
@@ -18,60 +23,54 @@ const MOST_ATTEMPTS: usize = 5;
 
 type Agent = AgentClient<UnixStream>;
 
-/// A key file: what could be read of it.
-struct KeyFile {
-    path: PathBuf,
-    /// Known even of an encrypted key, in most formats.
-    public: Option<PublicKey>,
-    private: Result<Arc<PrivateKey>, String>,
-}
-
-/// Offers keys one after another until one is accepted; the error lists what became of each.
-pub(super) async fn log_in(
-    handle: &mut Handle<Guard>,
-    options: &SshOptions,
-    target: &str,
-) -> Result<(), Error> {
-    let mut login = Login { handle, user: &options.user, notes: Vec::new(), attempts: 0, over: false };
-    let files: Vec<KeyFile> = key_files(options, &mut login.notes);
-    let mut agent = if options.agent { connect_agent(options, &mut login.notes).await } else { None };
+/// Offers keys one after another until one is accepted; the error lists what became of each. When an encrypted key might have
+/// been the right one, its passphrase is asked for.
+pub(super) async fn log_in(handle: &mut Handle<Guard>, hop: &Hop, desk: &Desk) -> Result<(), Error> {
+    let mut login = Login { handle, user: &hop.user, notes: Vec::new(), attempts: 0, over: false };
+    let files = keys::read_all(&hop.identity_files, &hop.certificates, desk, &mut login.notes);
+    if files.is_empty() {
+        login.notes.push("no key files".to_owned());
+    }
+    let mut agent = connect_agent(hop, &mut login.notes).await;
     let (named, others): (Vec<_>, Vec<_>) = match &mut agent {
         Some(agent) => identities(agent, &mut login.notes).await,
         None => Vec::new(),
     }
     .into_iter()
-    .partition(|identity| {
-        files.iter().any(|file| file.public.as_ref().is_some_and(|key| same(key, &identity.public_key())))
-    });
+    .partition(|identity| files.iter().any(|file| is_of(identity, file)));
     if let Some(agent) = &mut agent
         && login.with_agent(agent, &named).await
     {
         return Ok(());
     }
+    let is_held = |file: &KeyFile| named.iter().any(|identity| is_of(identity, file));
     for file in &files {
-        let is_held = |identity: &AgentIdentity| {
-            file.public.as_ref().is_some_and(|key| same(key, &identity.public_key()))
-        };
-        if !named.iter().any(is_held) && login.with_file(file).await {
+        // an agent's key was tried already; its certificates in files were not
+        if login.with_certificates(file).await || (!is_held(file) && login.with_file(file).await) {
             return Ok(());
         }
     }
     if let Some(agent) = &mut agent
+        && !hop.identities_only
         && login.with_agent(agent, &others).await
     {
         return Ok(());
     }
-    Err(refused(&login.notes, options, target))
+    for file in files.iter().filter(|file| matches!(file.private, Err(Locked::Passphrase)) && !is_held(file))
+    {
+        desk.ask(HostQuestion::Passphrase(file.path.display().to_string()));
+    }
+    Err(refused(&login.notes, hop))
 }
 
-fn refused(notes: &[String], options: &SshOptions, target: &str) -> Error {
-    let message = if notes.is_empty() {
-        format!("there is no key to log in as {}", options.user)
-    } else {
-        format!("no key was accepted for {}", options.user)
-    };
-    let mut error = Error::new(FailureKind::Unauthorized, "log in to", target, message)
-        .hint("add the right key to the agent (ssh-add), or name it in ssh.identity_files");
+fn is_of(identity: &AgentIdentity, file: &KeyFile) -> bool {
+    file.public.as_ref().is_some_and(|key| same(key, &identity.public_key()))
+}
+
+fn refused(notes: &[String], hop: &Hop) -> Error {
+    let message = format!("no key was accepted for {}", hop.user);
+    let mut error = Error::new(FailureKind::Unauthorized, "log in to", hop.target.label(), message)
+        .hint("give the key's passphrase when asked, add the right key to the agent (ssh-add), or name it in ssh.identity_files");
     error.causes = notes.iter().map(|note| crate::domain::text::clean(note)).collect();
     error
 }
@@ -121,11 +120,36 @@ impl Login<'_> {
         false
     }
 
+    /// The certificates of a key file that can be used.
+    async fn with_certificates(&mut self, file: &KeyFile) -> bool {
+        let Ok(key) = &file.private else { return false };
+        for certificate in &file.certificates {
+            let what = format!("{} with certificate {:?}", file.path.display(), certificate.key_id());
+            let Some(hash) = self.hash_for(&key.algorithm(), &what).await else { continue };
+            if !self.may_try(&what) {
+                continue;
+            }
+            let mut signer = FileKey(Arc::clone(key));
+            let answer = self
+                .handle
+                .authenticate_certificate_with(self.user, certificate.clone(), hash, &mut signer)
+                .await;
+            if self.is_accepted(&what, answer.map_err(|NotSigned(why)| why.to_owned())) {
+                return true;
+            }
+        }
+        false
+    }
+
     async fn with_file(&mut self, file: &KeyFile) -> bool {
         let what = file.path.display().to_string();
         let key = match &file.private {
             Ok(key) => Arc::clone(key),
-            Err(why) => {
+            Err(Locked::Passphrase) => {
+                self.notes.push(format!("{what}: needs a passphrase"));
+                return false;
+            }
+            Err(Locked::Defect(why)) => {
                 self.notes.push(format!("{what}: {why}"));
                 return false;
             }
@@ -172,13 +196,50 @@ impl Login<'_> {
     }
 }
 
-async fn connect_agent(options: &SshOptions, notes: &mut Vec<String>) -> Option<Agent> {
-    let named = options.agent_socket.clone().or_else(|| std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from));
-    let Some(socket) = named else {
-        notes.push("agent: SSH_AUTH_SOCK is not set".to_owned());
-        return None;
-    };
-    match AgentClient::connect_uds(&socket).await {
+/// Signs with a key from a file, as an agent would: a certificate is proven by the key that is in it.
+struct FileKey(Arc<PrivateKey>);
+
+/// Why there is no signature.
+struct NotSigned(&'static str);
+
+impl From<russh::SendError> for NotSigned {
+    fn from(_: russh::SendError) -> Self {
+        Self("the connection was lost")
+    }
+}
+
+impl Signer for FileKey {
+    type Error = NotSigned;
+
+    async fn auth_sign(
+        &mut self,
+        _: &AgentIdentity,
+        hash: Option<HashAlg>,
+        mut to_sign: Vec<u8>,
+    ) -> Result<Vec<u8>, NotSigned> {
+        let signature: Signature = match self.0.key_data() {
+            // an RSA key signs with the hash that was agreed on
+            KeypairData::Rsa(key) => {
+                (key, hash).try_sign(&to_sign).map_err(|_| NotSigned("the key cannot sign"))?
+            }
+            _ => (*self.0).try_sign(&to_sign).map_err(|_| NotSigned("the key cannot sign"))?,
+        };
+        // a string (RFC 4251) that holds the algorithm's name and the signature proper, each a string again
+        let (name, value) = (signature.algorithm().to_string(), signature.as_bytes().to_vec());
+        let inner = [string(name.as_bytes()), string(&value)].concat();
+        to_sign.extend_from_slice(&string(&inner));
+        Ok(to_sign)
+    }
+}
+
+fn string(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).unwrap_or_default();
+    [&length.to_be_bytes(), bytes].concat()
+}
+
+async fn connect_agent(hop: &Hop, notes: &mut Vec<String>) -> Option<Agent> {
+    let socket = hop.agent.as_ref()?;
+    match AgentClient::connect_uds(socket).await {
         Ok(agent) => Some(agent),
         Err(error) => {
             notes.push(format!("agent at {}: {error}", socket.display()));
@@ -199,86 +260,5 @@ async fn identities(agent: &mut Agent, notes: &mut Vec<String>) -> Vec<AgentIden
             notes.push(format!("agent: {error}"));
             Vec::new()
         }
-    }
-}
-
-fn key_files(options: &SshOptions, notes: &mut Vec<String>) -> Vec<KeyFile> {
-    if !options.identity_files.is_empty() {
-        return options.identity_files.iter().map(|path| read_key(path)).collect();
-    }
-    let Some(home) = std::env::var_os("HOME").map(PathBuf::from) else { return Vec::new() };
-    let paths = ["id_ed25519", "id_ecdsa", "id_rsa"].map(|name| home.join(".ssh").join(name));
-    let files: Vec<KeyFile> = paths.iter().filter(|path| path.exists()).map(|path| read_key(path)).collect();
-    if files.is_empty() {
-        notes.push(format!("{}: no key files", home.join(".ssh").display()));
-    }
-    files
-}
-
-/// Reads a key file. Errors name the file's defect and never quote its content.
-fn read_key(path: &Path) -> KeyFile {
-    let beside = || {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".pub");
-        russh::keys::ssh_key::PublicKey::read_openssh_file(Path::new(&name)).ok()
-    };
-    let fail = |public: Option<PublicKey>, why: String| KeyFile {
-        path: path.to_owned(),
-        public: public.or_else(beside),
-        private: Err(why),
-    };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => return fail(None, error.to_string()),
-    };
-    let is_open = path.metadata().is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0);
-    if is_open {
-        return fail(None, "others may read it; ssh would not use it either: chmod 600".to_owned());
-    }
-    let outline = PrivateKey::from_openssh(&text).ok();
-    let is_encrypted = outline.as_ref().is_some_and(PrivateKey::is_encrypted)
-        || text.contains("BEGIN ENCRYPTED PRIVATE KEY")
-        || text.contains("Proc-Type: 4,ENCRYPTED");
-    let public = outline.map(|key| key.public_key().clone());
-    if is_encrypted {
-        return fail(public, "needs a passphrase; add it to an agent (ssh-add) instead".to_owned());
-    }
-    match russh::keys::decode_secret_key(&text, None) {
-        Ok(key) => KeyFile {
-            path: path.to_owned(),
-            public: Some(key.public_key().clone()),
-            private: Ok(Arc::new(key)),
-        },
-        Err(_) => fail(public, "is not a private key in a known format".to_owned()),
-    }
-}
-
-fn same(a: &PublicKey, b: &PublicKey) -> bool {
-    a.key_data() == b.key_data()
-}
-
-/// `SHA256:…`, as `ssh-keygen -l` prints it.
-pub(super) fn fingerprint(key: &PublicKey) -> String {
-    key.fingerprint(HashAlg::Sha256).to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn defects_of_key_files_are_named_and_nothing_is_quoted() {
-        let dir = tempfile::tempdir().expect("dir");
-        let write = |name: &str, text: &str, mode: u32| {
-            let path = dir.path().join(name);
-            std::fs::write(&path, text).expect("write");
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("mode");
-            read_key(&path).private.expect_err("not usable")
-        };
-        assert!(write("open", "SECRET", 0o644).contains("chmod 600"));
-        assert!(!write("junk", "SECRET", 0o600).contains("SECRET"));
-        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
-        assert!(write("pkcs8", encrypted, 0o600).contains("ssh-add"));
-        assert!(read_key(&dir.path().join("none")).private.expect_err("missing").contains("No such file"));
     }
 }

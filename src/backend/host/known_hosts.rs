@@ -34,8 +34,10 @@ pub(super) enum Verdict {
     OtherAlgorithm(Place, String),
     /// The key is marked `@revoked`.
     Revoked(Place),
-    /// Only a certificate authority is recorded.
+    /// Only a certificate authority is recorded, and the host shows a plain key.
     AuthorityOnly(Place),
+    /// The authority that is recorded signed the host's certificate, but it does not hold for this host or now.
+    BadCertificate(Place, String),
     /// A line for the host cannot be read, and why.
     Unreadable(Place, String),
 }
@@ -68,6 +70,19 @@ pub(super) struct HostKey<'a> {
     pub(super) algorithm: &'a str,
     /// Its wire format.
     pub(super) blob: &'a [u8],
+}
+
+/// A host certificate, as far as the judgement needs it; its signature has been verified.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HostCertificate<'a> {
+    /// The key of the host in it.
+    pub(super) key: HostKey<'a>,
+    /// Wire format of the key that signed it.
+    pub(super) authority: &'a [u8],
+    /// Names of hosts that it holds for.
+    pub(super) principals: &'a [String],
+    /// What else is wrong with it (not for hosts, expired, a critical option), in words.
+    pub(super) defect: Option<&'a str>,
 }
 
 impl KnownHosts {
@@ -108,14 +123,60 @@ impl KnownHosts {
         }
     }
 
-    fn check_name(&self, name: &str, key: HostKey<'_>) -> Verdict {
-        let mut entries = Vec::new();
-        for entry in self.entries(name) {
-            match entry {
-                Ok(entry) => entries.push(entry),
-                Err((place, why)) => return Verdict::Unreadable(place, why),
+    /// Whether an authority is recorded for a host: only then is it asked for a certificate.
+    pub(super) fn has_authority(&self, host: &str, port: u16) -> bool {
+        let names = [name(host, port), name(host, 22)];
+        let mut entries = names.iter().flat_map(|name| self.entries(name)).flatten();
+        entries.any(|entry| entry.marker == Marker::Authority)
+    }
+
+    /// Judges a certificate: neither its key nor its authority may be revoked, an authority recorded for the host must have
+    /// signed it, and it must name the host. Signed by an authority that is not recorded, it counts as the plain key in it.
+    pub(super) fn check_certificate(
+        &self,
+        host: &str,
+        port: u16,
+        certificate: &HostCertificate<'_>,
+    ) -> Verdict {
+        for name in [name(host, port), name(host, 22)] {
+            let entries = match self.readable(&name) {
+                Ok(entries) => entries,
+                Err(verdict) => return verdict,
+            };
+            let is_shown =
+                |entry: &&Entry| entry.blob == certificate.key.blob || entry.blob == certificate.authority;
+            if let Some(entry) = entries.iter().filter(|entry| entry.marker == Marker::Revoked).find(is_shown)
+            {
+                return Verdict::Revoked(entry.place.clone());
             }
+            let by =
+                |entry: &&Entry| entry.marker == Marker::Authority && entry.blob == certificate.authority;
+            let Some(entry) = entries.iter().find(by) else { continue };
+            let host = host.to_ascii_lowercase();
+            let is_named = |pattern: &String| matches_glob(&pattern.to_ascii_lowercase(), &host);
+            return match certificate.defect {
+                Some(why) => Verdict::BadCertificate(entry.place.clone(), why.to_owned()),
+                None if certificate.principals.iter().any(is_named) => Verdict::Known,
+                None => Verdict::BadCertificate(
+                    entry.place.clone(),
+                    format!("it is for {}, not for {host}", named(certificate.principals)),
+                ),
+            };
         }
+        self.check(host, port, certificate.key)
+    }
+
+    fn readable(&self, name: &str) -> Result<Vec<Entry>, Verdict> {
+        let entries = self.entries(name).into_iter();
+        entries.map(|entry| entry.map_err(|(place, why)| Verdict::Unreadable(place, why))).collect()
+    }
+
+    /// Judges a key by the name under which it would be recorded.
+    pub(super) fn check_name(&self, name: &str, key: HostKey<'_>) -> Verdict {
+        let entries = match self.readable(name) {
+            Ok(entries) => entries,
+            Err(verdict) => return verdict,
+        };
         let with = |marker: Marker| entries.iter().filter(move |entry| entry.marker == marker);
         if let Some(entry) = with(Marker::Revoked).find(|entry| entry.blob == key.blob) {
             return Verdict::Revoked(entry.place.clone());
@@ -151,6 +212,10 @@ impl KnownHosts {
         }
         entries
     }
+}
+
+fn named(principals: &[String]) -> String {
+    if principals.is_empty() { "no host by name".to_owned() } else { principals.join(", ") }
 }
 
 /// The name under which a host is recorded.
@@ -229,126 +294,5 @@ fn is_hash_of(hashed: &str, name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn blob(algorithm: &str, fill: u8) -> Vec<u8> {
-        let mut blob = u32::try_from(algorithm.len()).expect("short").to_be_bytes().to_vec();
-        blob.extend_from_slice(algorithm.as_bytes());
-        blob.extend_from_slice(&[0, 0, 0, 32]);
-        blob.extend_from_slice(&[fill; 32]);
-        blob
-    }
-
-    const ED: &str = "ssh-ed25519";
-    const RSA: &str = "ssh-rsa";
-
-    fn key(algorithm: &str, fill: u8) -> String {
-        format!("{algorithm} {}", BASE64.encode(blob(algorithm, fill)))
-    }
-
-    fn check(text: &str, host: &str, port: u16, algorithm: &str, fill: u8) -> Verdict {
-        let known = KnownHosts { files: vec![(PathBuf::from("f"), text.to_owned())] };
-        known.check(host, port, HostKey { algorithm, blob: &blob(algorithm, fill) })
-    }
-
-    fn at(line: usize) -> Place {
-        Place { file: PathBuf::from("f"), line }
-    }
-
-    fn hashed(name: &str) -> String {
-        let salt = [9_u8; 20];
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
-        let tag = ring::hmac::sign(&key, name.as_bytes());
-        format!("|1|{}|{}", BASE64.encode(salt), BASE64.encode(tag.as_ref()))
-    }
-
-    #[test]
-    fn plain_lines() {
-        let text = format!("# comment\n\ncp-1,10.0.0.1 {}\n", key(ED, 1));
-        assert_eq!(check(&text, "cp-1", 22, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "10.0.0.1", 22, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "CP-1", 22, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "cp-2", 22, ED, 1), Verdict::Unknown);
-        assert_eq!(check(&text, "cp-1", 22, ED, 2), Verdict::Changed(at(3)));
-        assert_eq!(check(&text, "cp-1", 22, RSA, 1), Verdict::OtherAlgorithm(at(3), ED.into()));
-    }
-
-    #[test]
-    fn blanks_and_case_as_openssh_reads_them() {
-        let text = format!("  CP-1 \t {}  a comment\n", key(ED, 1).replace(' ', " \t "));
-        assert_eq!(check(&text, "cp-1", 22, ED, 1), Verdict::Known);
-    }
-
-    #[test]
-    fn other_ports() {
-        let text = format!("[10.0.0.1]:2222 {}\n10.0.0.2 {}\n", key(ED, 1), key(ED, 2));
-        assert_eq!(check(&text, "10.0.0.1", 2222, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "10.0.0.1", 22, ED, 1), Verdict::Unknown);
-        assert_eq!(check(&text, "10.0.0.1", 2222, ED, 9), Verdict::Changed(at(1)));
-        // recorded without a port
-        assert_eq!(check(&text, "10.0.0.2", 2222, ED, 2), Verdict::Known);
-        assert_eq!(check(&text, "10.0.0.2", 2222, ED, 9), Verdict::Unknown);
-    }
-
-    #[test]
-    fn patterns_and_negation() {
-        let text = format!("10.0.0.*,!10.0.0.9 {}\n[*.lab]:22?? {}\n", key(ED, 1), key(ED, 2));
-        assert_eq!(check(&text, "10.0.0.1", 22, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "10.0.0.9", 22, ED, 1), Verdict::Unknown);
-        assert_eq!(check(&text, "a.lab", 2222, ED, 2), Verdict::Known);
-        assert_eq!(check(&text, "a.lab", 3222, ED, 2), Verdict::Unknown);
-    }
-
-    #[test]
-    fn hashed_names() {
-        let text = format!("{} {}\n{} {}\n", hashed("cp-1"), key(ED, 1), hashed("[cp-2]:2222"), key(ED, 2));
-        assert_eq!(check(&text, "cp-1", 22, ED, 1), Verdict::Known);
-        assert_eq!(check(&text, "cp-2", 2222, ED, 2), Verdict::Known);
-        assert_eq!(check(&text, "cp-2", 22, ED, 2), Verdict::Unknown);
-        assert_eq!(check("|1|zz|zz ssh-ed25519 x", "cp-1", 22, ED, 2), Verdict::Unknown);
-    }
-
-    #[test]
-    fn a_revoked_key_is_refused_wherever_it_stands() {
-        let text = format!("cp-1 {}\n@revoked * {}\n", key(ED, 1), key(ED, 1));
-        assert_eq!(check(&text, "cp-1", 22, ED, 1), Verdict::Revoked(at(2)));
-        let text = format!("cp-1 {}\n@revoked * {}\n", key(ED, 1), key(ED, 7));
-        assert_eq!(check(&text, "cp-1", 22, ED, 1), Verdict::Known);
-        // by the name without a port too
-        let text = format!("@revoked cp-1 {}\ncp-1 {}\n", key(ED, 1), key(ED, 1));
-        assert_eq!(check(&text, "cp-1", 2222, ED, 1), Verdict::Revoked(at(1)));
-    }
-
-    #[test]
-    fn an_authority_is_no_key() {
-        let text = format!("@cert-authority *.lab {}\n", key(ED, 1));
-        assert_eq!(check(&text, "a.lab", 22, ED, 1), Verdict::AuthorityOnly(at(1)));
-    }
-
-    #[test]
-    fn a_matching_line_that_cannot_be_read_refuses() {
-        let good = key(ED, 1);
-        for broken in
-            ["cp-1", "cp-1 ssh-ed25519", "cp-1 ssh-ed25519 %%%", "@maybe cp-1 x y", "cp-1 ssh-rsa AAAA"]
-        {
-            let text = format!("{broken}\ncp-1 {good}\n");
-            assert!(
-                matches!(check(&text, "cp-1", 22, ED, 1), Verdict::Unreadable(at, _) if at.line == 1),
-                "{broken}"
-            );
-            let elsewhere = text.replace("cp-1", "cp-9");
-            assert_eq!(check(&elsewhere, "cp-1", 22, ED, 1), Verdict::Unknown, "{broken}");
-        }
-    }
-
-    #[test]
-    fn recorded_algorithms_are_those_of_the_name() {
-        let text = format!("[h]:2222 {}\nh {}\n@revoked h {}\n", key(RSA, 1), key(ED, 1), key("ssh-dss", 1));
-        let known = KnownHosts { files: vec![(PathBuf::from("f"), text)] };
-        assert_eq!(known.algorithms("h", 2222), [RSA]);
-        assert_eq!(known.algorithms("h", 22), [ED]);
-        assert_eq!(known.algorithms("h", 2223), [ED]);
-        assert_eq!(known.algorithms("g", 22), Vec::<String>::new());
-    }
-}
+#[path = "known_hosts_tests.rs"]
+mod tests;

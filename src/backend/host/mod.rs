@@ -4,19 +4,26 @@
 //! hosts. Each command is one list of words, quoted for the host's shell.
 
 mod archive;
+mod ask;
 mod auth;
 mod exec;
 mod facts;
+mod keys;
 mod known_hosts;
 mod quote;
 mod readiness;
 mod reboot;
+mod route;
 mod session;
+mod ssh_config;
+mod trust;
 
 pub use reboot::RebootAnswer;
+pub use ssh_config::OpenSsh;
 
 use super::dial::{Dialer, Stream};
 use super::error::Error;
+use crate::domain::host::HostQuestion;
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
@@ -26,21 +33,31 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-/// What the configuration says of SSH.
+/// What the configuration says of SSH. What it leaves open, the operator's own SSH configuration decides ([`OpenSsh`]), then
+/// OpenSSH's defaults.
 #[derive(Debug, Clone)]
 pub struct SshOptions {
-    /// Login name.
-    pub user: String,
-    /// Port where the address names none.
-    pub port: u16,
-    /// Private keys; empty = `id_ed25519`, `id_ecdsa` and `id_rsa` in `~/.ssh`, as far as they exist.
+    /// Login name of the nodes, and of jump hosts that have no other; `None` = as `ssh` would, else the local user.
+    pub user: Option<String>,
+    /// Port where an address names none; `None` = as `ssh` would, else 22.
+    pub port: Option<u16>,
+    /// Private keys; empty = as `ssh` would, else `id_ed25519`, `id_ecdsa` and `id_rsa` in `~/.ssh`, as far as they exist.
     pub identity_files: Vec<PathBuf>,
-    /// Files of known host keys; empty = `~/.ssh/known_hosts`, `~/.ssh/known_hosts2` and their twins in `/etc/ssh`.
+    /// User certificates; the one beside each key (`KEY-cert.pub`) is found without being named.
+    pub certificates: Vec<PathBuf>,
+    /// Files of known host keys; empty = as `ssh` would, else `~/.ssh/known_hosts`, `~/.ssh/known_hosts2` and their twins in
+    /// `/etc/ssh`.
     pub known_hosts: Vec<PathBuf>,
+    /// The file in which a key is recorded that the engineer answered for; read beside the others. `None` = none is recorded.
+    pub record: Option<PathBuf>,
     /// Whether keys of an agent are offered.
     pub agent: bool,
-    /// The agent's socket; `None` = `$SSH_AUTH_SOCK`.
+    /// The agent's socket; `None` = as `ssh` would, else `$SSH_AUTH_SOCK`.
     pub agent_socket: Option<PathBuf>,
+    /// Jump hosts on the way to every node (`[user@]host[:port]`), the outermost first; empty = none; `None` = as `ssh` would.
+    pub jump: Option<Vec<String>>,
+    /// Whom to ask for the operator's own configuration; `None` = nobody.
+    pub openssh: Option<OpenSsh>,
     /// Address (`host` or `host:port`) by node; the default is the node's `InternalIP`.
     pub addresses: BTreeMap<NodeName, String>,
 }
@@ -48,12 +65,16 @@ pub struct SshOptions {
 impl Default for SshOptions {
     fn default() -> Self {
         Self {
-            user: std::env::var("USER").unwrap_or_else(|_| "root".to_owned()),
-            port: 22,
+            user: None,
+            port: None,
             identity_files: Vec::new(),
+            certificates: Vec::new(),
             known_hosts: Vec::new(),
+            record: None,
             agent: true,
             agent_socket: None,
+            jump: None,
+            openssh: None,
             addresses: BTreeMap::new(),
         }
     }
@@ -81,7 +102,9 @@ pub struct Hosts {
 struct Inner {
     options: SshOptions,
     dialer: Dialer,
-    slots: std::sync::Mutex<BTreeMap<NodeName, Slot>>,
+    /// Sessions to nodes by their names, and to jump hosts by the way to them.
+    slots: std::sync::Mutex<BTreeMap<String, Slot>>,
+    desk: ask::Desk,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<Session>>>>;
@@ -101,9 +124,11 @@ struct Target {
 }
 
 impl Target {
-    /// `host:port`, with brackets around an IPv6 host.
+    /// `host:port`, with brackets around an IPv6 host; without the port where it is still open (0).
     fn address(&self) -> String {
-        if self.host.contains(':') {
+        if self.port == 0 {
+            self.host.clone()
+        } else if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
             format!("{}:{}", self.host, self.port)
@@ -119,7 +144,14 @@ impl Target {
 impl Hosts {
     /// Nothing is contacted yet.
     pub fn new(options: SshOptions, dialer: Dialer) -> Self {
-        Self { inner: Arc::new(Inner { options, dialer, slots: std::sync::Mutex::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                options,
+                dialer,
+                slots: std::sync::Mutex::default(),
+                desk: ask::Desk::default(),
+            }),
+        }
     }
 
     /// A connection from the host to an address (`127.0.0.1:2379`), as an open stream.
@@ -152,46 +184,73 @@ impl Hosts {
             )
             .hint("give its address in ssh.addresses"));
         };
-        let (host, port) = split_address(address, options.port);
+        let (host, port) = split_address(address, 0);
         Ok(Target { node: node.name.clone(), host, port })
     }
 
     /// The connection to a host, opened when there is none; and whether it was opened now.
     async fn session(&self, target: &Target) -> Result<(Arc<Session>, bool), Error> {
-        let slot = self.slot(&target.node);
+        let slot = self.slot(target.node.as_str());
         let mut slot = slot.lock().await;
-        if let Some(session) = slot.as_ref()
-            && !session.is_lost()
-            && session.address == target.address()
-        {
-            return Ok((Arc::clone(session), false));
+        let asked = target.address();
+        if let Some(session) = usable(slot.as_ref(), &asked) {
+            return Ok((session, false));
         }
         *slot = None;
         // boxed: the handshake is the large part of every future here
-        let opening = Box::pin(Session::open(&self.inner.options, &self.inner.dialer, target));
-        let session = Arc::new(opening.await?);
+        let session = Arc::new(Box::pin(self.connect(target, asked)).await?);
         *slot = Some(Arc::clone(&session));
+        self.inner.desk.settle(|question| {
+            matches!(question, HostQuestion::HostKey(host) if host.node.as_ref() == Some(&target.node))
+        });
         Ok((session, true))
+    }
+
+    /// Opens a connection, through the jump hosts on the way; theirs are kept and shared by all nodes behind them.
+    async fn connect(&self, target: &Target, asked: String) -> Result<Session, Error> {
+        let Inner { options, dialer, desk, .. } = &*self.inner;
+        let mut hops = route::find(options, target).await?;
+        let Some(last) = hops.pop() else {
+            return Err(Error::new(FailureKind::Unexpected, "find the way to", target.label(), "no hops"));
+        };
+        let (mut via, mut way) = (None, String::from("jump"));
+        for hop in &hops {
+            way.push_str(&format!(" {}@{}", hop.user, hop.target.address()));
+            let slot = self.slot(&way);
+            let mut slot = slot.lock().await;
+            if let Some(session) = usable(slot.as_ref(), &way) {
+                via = Some(session);
+                continue;
+            }
+            let session = Arc::new(Session::open(hop, way.clone(), via.take(), dialer, desk).await?);
+            *slot = Some(Arc::clone(&session));
+            via = Some(session);
+        }
+        Session::open(&last, asked, via, dialer, desk).await
     }
 
     /// The connection that is kept, without opening one.
     async fn session_kept(&self, target: &Target) -> Option<Arc<Session>> {
-        self.slot(&target.node).lock().await.clone()
+        self.slot(target.node.as_str()).lock().await.clone()
     }
 
     /// Does not use a connection again.
     async fn forget(&self, target: &Target, session: &Arc<Session>) {
-        let slot = self.slot(&target.node);
+        let slot = self.slot(target.node.as_str());
         let mut slot = slot.lock().await;
         if slot.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, session)) {
             *slot = None;
         }
     }
 
-    fn slot(&self, node: &NodeName) -> Slot {
+    fn slot(&self, name: &str) -> Slot {
         let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(slots.entry(node.clone()).or_default())
+        Arc::clone(slots.entry(name.to_owned()).or_default())
     }
+}
+
+fn usable(slot: Option<&Arc<Session>>, asked: &str) -> Option<Arc<Session>> {
+    slot.filter(|session| !session.is_lost() && session.asked == asked).cloned()
 }
 
 /// Host and port of `host`, `host:port`, `[v6]`, `[v6]:port` or a bare IPv6 address.

@@ -8,7 +8,7 @@ use crate::backend::error::Error;
 use crate::domain::host::{HostFinding, HostReadiness, Privilege};
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
-use crate::domain::text::clean;
+use crate::domain::text::{clean, matches_glob};
 
 /// The command that a reboot is, without sudo. A narrow sudoers rule names exactly this.
 pub(super) const REBOOT: [&str; 2] = ["/usr/bin/systemctl", "reboot"];
@@ -83,6 +83,10 @@ impl Hosts {
         let why = match listed.status {
             Some(127) => "sudo is not there".to_owned(),
             Some(0) => "no sudo rule without a password covers the reboot".to_owned(),
+            _ if listed.stderr.contains("have a tty") => {
+                "sudo wants a terminal here (requiretty); allow it without: Defaults:USER !requiretty"
+                    .to_owned()
+            }
             _ => clean(&listed.why()),
         };
         Ok(Privilege::Doubtful(why))
@@ -124,17 +128,33 @@ fn blocks_shutdown(line: &str) -> bool {
     has("shutdown") && has("block")
 }
 
-/// Whether the long list of `sudo -l -l` has an entry that needs no password and covers a command.
+/// Whether the long list of `sudo -l -l` has an entry that needs no password and covers a command, and none that forbids it.
 fn allows_without_password(listed: &str, command: &str) -> bool {
-    listed.split("Sudoers entry:").skip(1).any(|entry| {
+    let entries: Vec<&str> = listed.split("Sudoers entry:").skip(1).collect();
+    let commands = |entry: &str| -> Vec<String> {
+        let text = entry.split_once("Commands:").map_or("", |(_, rest)| rest);
+        text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    };
+    let is_forbidden = entries
+        .iter()
+        .flat_map(|entry| commands(entry))
+        .any(|rule| rule.strip_prefix('!').is_some_and(|rule| covers(rule.trim(), command)));
+    let is_allowed = entries.iter().any(|entry| {
         let options = entry.lines().find_map(|line| line.trim().strip_prefix("Options:"));
         let is_free = options.is_some_and(|text| text.split(',').any(|word| word.trim() == "!authenticate"));
         let as_whom = entry.lines().find_map(|line| line.trim().strip_prefix("RunAsUsers:"));
         let is_root = as_whom
             .is_none_or(|text| text.split(',').map(str::trim).any(|user| user == "root" || user == "ALL"));
-        let commands = entry.split_once("Commands:").map_or("", |(_, rest)| rest);
-        is_free && is_root && commands.lines().any(|line| line.trim() == command)
-    })
+        is_free && is_root && commands(entry).iter().any(|rule| covers(rule, command))
+    });
+    is_allowed && !is_forbidden
+}
+
+/// Whether a rule's command covers one (sudoers(5)): `ALL`, the program alone (with any words), or the same words, with
+/// wildcards.
+fn covers(rule: &str, command: &str) -> bool {
+    let program = command.split(' ').next().unwrap_or(command);
+    rule == "ALL" || rule == program || matches_glob(rule, command)
 }
 
 #[cfg(test)]
@@ -154,6 +174,12 @@ mod tests {
         assert!(!allows(&NARROW.replace("RunAsUsers: root", "RunAsUsers: backup")));
         assert!(!allows(&NARROW.replace("reboot", "reboot --force")));
         assert!(!allows(""));
+        assert!(allows(&NARROW.replace("systemctl reboot", "systemctl")));
+        assert!(allows(&NARROW.replace("systemctl reboot", "systemctl re*")));
+        assert!(!allows(&NARROW.replace("systemctl reboot", "systemctl \"\"")));
+        assert!(!allows(&format!(
+            "{NARROW}\nSudoers entry:\n    RunAsUsers: root\n    Commands:\n\t!/usr/bin/systemctl reboot\n"
+        )));
     }
 
     #[test]

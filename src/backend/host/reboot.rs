@@ -75,7 +75,9 @@ fn judge(output: &Output, argv: &[&str], target: &Target) -> Result<RebootAnswer
             let mut error = Error::new(FailureKind::Refused, "reboot", target.label(), output.why())
                 .because(format!("the command was {}", argv.join(" ")));
             error.code = output.status.and_then(|status| u16::try_from(status).ok());
-            if output.stderr.contains("password is required") {
+            if output.stderr.contains("have a tty") {
+                error = error.hint("sudo wants a terminal there; in sudoers: Defaults:USER !requiretty");
+            } else if output.stderr.contains("password is required") {
                 error =
                     error.hint("allow it in sudoers: USER ALL=(root) NOPASSWD: /usr/bin/systemctl reboot");
             }

@@ -1,17 +1,19 @@
 //! One SSH connection: opened only to a host whose key is recorded, and the channels over it.
 
-use super::auth::{fingerprint, log_in};
-use super::known_hosts::{HostKey, KnownHosts, Verdict, default_files, name};
-use super::{SshOptions, Target};
+use super::Target;
+use super::ask::Desk;
+use super::auth::log_in;
+use super::known_hosts::KnownHosts;
+use super::route::Hop;
+use super::trust::{Guard, Refused, not_trusted};
 use crate::backend::dial::{Dialer, Stream};
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
 use russh::client::{self, Config, Handle, Msg};
-use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
+use russh::keys::Algorithm;
 use russh::{Channel, ChannelOpenFailure, Disconnect, Preferred, SshId};
 use std::borrow::Cow;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -25,71 +27,67 @@ const KEEPALIVE: (Duration, usize) = (Duration::from_secs(5), 3);
 /// An open connection, logged in.
 pub(super) struct Session {
     handle: Handle<Guard>,
-    /// Where it leads to.
-    pub(super) address: String,
+    /// Where it was asked to lead to, with all jump hosts.
+    pub(super) asked: String,
+    /// The session that carries it; kept open as long as this one.
+    _via: Option<Arc<Self>>,
     /// The login's user id, once asked for.
     pub(super) uid: tokio::sync::OnceCell<u32>,
 }
 
-/// Decides on the host's key while the connection is being opened.
-pub(super) struct Guard {
-    known: KnownHosts,
-    host: String,
-    port: u16,
-    refused: Arc<Mutex<Option<(Verdict, PublicKey)>>>,
-}
-
-impl client::Handler for Guard {
-    type Error = russh::Error;
-
-    async fn check_server_key(&mut self, key: &PublicKeyOrCertificate) -> Result<bool, Self::Error> {
-        // host certificates are never asked for, so this is a plain key
-        let key = key.public_key();
-        let blob = key.to_bytes()?;
-        let algorithm = key.algorithm();
-        let shown = HostKey { algorithm: algorithm.as_str(), blob: &blob };
-        let verdict = self.known.check(&self.host, self.port, shown);
-        if verdict == Verdict::Known {
-            return Ok(true);
-        }
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some((verdict, key));
-        Ok(false)
-    }
-}
-
 impl Session {
-    /// Dials, checks the host's key, logs in.
-    pub(super) async fn open(options: &SshOptions, dialer: &Dialer, target: &Target) -> Result<Self, Error> {
-        match timeout(CONNECT, Self::open_slowly(options, dialer, target)).await {
+    /// Dials, or goes through a session that is open already, checks the host's key, logs in.
+    pub(super) async fn open(
+        hop: &Hop,
+        asked: String,
+        via: Option<Arc<Self>>,
+        dialer: &Dialer,
+        desk: &Desk,
+    ) -> Result<Self, Error> {
+        match timeout(CONNECT, Self::open_slowly(hop, asked, via, dialer, desk)).await {
             Ok(result) => result,
             Err(_) => Err(Error::new(
                 FailureKind::Timeout,
                 "connect to",
-                target.label(),
+                hop.target.label(),
                 format!("no SSH connection within {} s", CONNECT.as_secs()),
             )),
         }
     }
 
-    async fn open_slowly(options: &SshOptions, dialer: &Dialer, target: &Target) -> Result<Self, Error> {
-        let known = load_known(options, target)?;
-        let config = Arc::new(config(&known.algorithms(&target.host, target.port)));
-        let refused = Arc::new(Mutex::new(None));
-        let guard =
-            Guard { known, host: target.host.clone(), port: target.port, refused: Arc::clone(&refused) };
-        let address = target.address();
-        let stream = dialer.dial(&address).await.map_err(|error| {
-            Error::new(FailureKind::Unreachable, "connect to", target.label(), error.to_string())
+    async fn open_slowly(
+        hop: &Hop,
+        asked: String,
+        via: Option<Arc<Self>>,
+        dialer: &Dialer,
+        desk: &Desk,
+    ) -> Result<Self, Error> {
+        let target = &hop.target;
+        let known = KnownHosts::load(&hop.known_hosts).map_err(|(path, error)| {
+            let words = format!("{}: {error}", path.display());
+            Error::new(FailureKind::Local, "connect to", target.label(), words)
         })?;
+        let config = Arc::new(config(
+            &known.algorithms(&hop.name, target.port),
+            known.has_authority(&hop.name, target.port),
+        ));
+        let refused = Refused::default();
+        let guard = Guard::new(known, hop, Arc::clone(&refused));
+        let stream = match &via {
+            Some(jump) => jump.tunnel(target, &target.host, target.port).await?,
+            None => dialer.dial(&target.address()).await.map_err(|error| {
+                Error::new(FailureKind::Unreachable, "connect to", target.label(), error.to_string())
+            })?,
+        };
         let mut handle =
             client::connect_stream(config, stream, guard).await.map_err(|error| {
                 match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                    Some((verdict, key)) => not_trusted(&verdict, &key, options, target),
+                    Some((verdict, key)) => not_trusted(&verdict, &key, hop, desk),
                     None => failed("connect to", target, &error),
                 }
             })?;
-        log_in(&mut handle, options, &target.label()).await?;
-        Ok(Self { handle, address, uid: tokio::sync::OnceCell::new() })
+        log_in(&mut handle, hop, desk).await?;
+        Ok(Self { handle, asked, _via: via, uid: tokio::sync::OnceCell::new() })
     }
 
     /// Whether the connection is known to be gone.
@@ -131,23 +129,11 @@ async fn within_open<T>(
     }
 }
 
-fn load_known(options: &SshOptions, target: &Target) -> Result<KnownHosts, Error> {
-    let home = std::env::var_os("HOME").map(PathBuf::from);
-    let defaults;
-    let files = if options.known_hosts.is_empty() {
-        defaults = default_files(home.as_deref());
-        &defaults
-    } else {
-        &options.known_hosts
-    };
-    KnownHosts::load(files).map_err(|(path, error)| {
-        Error::new(FailureKind::Local, "connect to", target.label(), format!("{}: {error}", path.display()))
-    })
-}
-
 /// Algorithms in our order, but those that are recorded for the host before all others; never SHA-1. So a host shows a
 /// key that can be compared, as long as it has one (OpenSSH `sshconnect2.c`, `order_hostkeyalgs`).
-fn config(recorded: &[String]) -> Config {
+///
+/// Certificates are asked for only where an authority is recorded for the host; then they come before plain keys.
+fn config(recorded: &[String], has_authority: bool) -> Config {
     let strong = |key: &&Algorithm| !matches!(key, Algorithm::Rsa { hash: None } | Algorithm::Dsa);
     let mut keys: Vec<Algorithm> = Preferred::DEFAULT.key.iter().filter(strong).cloned().collect();
     keys.sort_by_key(|key| {
@@ -157,58 +143,19 @@ fn config(recorded: &[String]) -> Config {
         };
         !recorded.iter().any(|known| known == name)
     });
+    let certificates = if has_authority { keys.clone() } else { Vec::new() };
     Config {
         client_id: SshId::Standard(Cow::Borrowed(concat!("SSH-2.0-pitstop_", env!("CARGO_PKG_VERSION")))),
-        preferred: Preferred { key: Cow::Owned(keys), ..Preferred::DEFAULT },
+        preferred: Preferred {
+            key: Cow::Owned(keys),
+            host_key_certificates: Cow::Owned(certificates),
+            ..Preferred::DEFAULT
+        },
         keepalive_interval: Some(KEEPALIVE.0),
         keepalive_max: KEEPALIVE.1,
         nodelay: true,
         ..Config::default()
     }
-}
-
-/// The host is not who it should be: says what is recorded where, and what to do about it. Never overridable.
-fn not_trusted(verdict: &Verdict, key: &PublicKey, options: &SshOptions, target: &Target) -> Error {
-    let algorithm = key.algorithm();
-    let algorithm = algorithm.as_str();
-    let shown = format!("{algorithm} {}", fingerprint(key));
-    let fail = |message: String| Error::new(FailureKind::Identity, "trust", target.label(), message);
-    let changed = "if the host was not set up anew, somebody else answers in its place; \
-                   only when its new key is confirmed on its own console, replace the line";
-    match verdict {
-        Verdict::Known | Verdict::Unknown => fail(format!("the host's key is not known: {shown}"))
-            .hint(how_to_record(key, options, target)),
-        Verdict::Changed(place) => {
-            fail(format!("the host shows another key than the one in {place}: {shown}")).hint(changed)
-        }
-        Verdict::OtherAlgorithm(place, recorded) => {
-            fail(format!("the host shows {shown}, but {place} records a key of type {recorded}")).hint(changed)
-        }
-        Verdict::Revoked(place) => fail(format!("the host's key is revoked in {place}: {shown}"))
-            .hint("the host needs a new key"),
-        Verdict::AuthorityOnly(place) => fail(format!(
-            "only a certificate authority is recorded ({place}), and host certificates cannot be checked yet: {shown}"
-        ))
-        .hint(how_to_record(key, options, target)),
-        Verdict::Unreadable(place, why) => fail(format!("{place} cannot be read: {why}"))
-            .hint("repair or remove the line"),
-    }
-}
-
-fn how_to_record(key: &PublicKey, options: &SshOptions, target: &Target) -> String {
-    let kind = match key.algorithm() {
-        Algorithm::Rsa { .. } => "rsa",
-        Algorithm::Ecdsa { .. } => "ecdsa",
-        _ => "ed25519",
-    };
-    let file = options.known_hosts.first().map_or("~/.ssh/known_hosts".into(), |path| path.to_string_lossy());
-    let line = key.key_data();
-    let line = PublicKey::new(line.clone(), "").to_openssh().unwrap_or_default();
-    format!(
-        "compare it with `ssh-keygen -lf /etc/ssh/ssh_host_{kind}_key.pub` on the host's own console; if it is the same, add to {file}: {} {}",
-        name(&target.host, target.port),
-        line.trim()
-    )
 }
 
 /// An error of the SSH protocol as ours.
@@ -256,7 +203,7 @@ mod tests {
     fn recorded_algorithms_are_asked_for_first_and_sha1_never() {
         let names = |recorded: &[&str]| -> Vec<String> {
             let recorded: Vec<String> = recorded.iter().map(|name| (*name).to_owned()).collect();
-            config(&recorded).preferred.key.iter().map(|key| key.as_str().to_owned()).collect()
+            config(&recorded, false).preferred.key.iter().map(|key| key.as_str().to_owned()).collect()
         };
         assert_eq!(names(&[])[0], "ssh-ed25519");
         assert_eq!(names(&["ssh-rsa"])[..2], ["rsa-sha2-512", "rsa-sha2-256"]);
