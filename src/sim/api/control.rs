@@ -1,6 +1,7 @@
 //! `/sim/…`: the simulated cluster's own switches, outside the Kubernetes API but usable with `kubectl --raw`.
 //!
-//! `POST /sim/faults` sets a fault, `GET /sim/history` shows what was asked to change.
+//! `POST /sim/faults` sets a fault, `GET /sim/history` shows what was asked to change, `GET /sim/requests` counts every
+//! request, reads and watches too (what is below `/sim/` is not counted).
 
 use std::time::Duration;
 
@@ -57,12 +58,13 @@ struct Order {
 pub(super) fn answer(api: &Api, call: &Call, rest: &str) -> Response {
     let result = match (call.method.as_str(), rest) {
         ("GET", "history") => history(api),
+        ("GET", "requests") => serde_json::to_value(api.tally()).map_err(Status::internal),
         ("POST", "faults") => order(api, call),
         ("POST", "compact") => {
             api.store.compact();
             Ok(json!({ "compacted": api.store.revision() }))
         }
-        (_, "history" | "faults" | "compact") => Err(super::method_not_allowed()),
+        (_, "history" | "requests" | "faults" | "compact") => Err(super::method_not_allowed()),
         _ => Err(Status::no_such_path()),
     };
     match result {

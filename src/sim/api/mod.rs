@@ -28,6 +28,7 @@ mod scale;
 pub mod selector;
 mod strategic;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -48,6 +49,7 @@ pub use endpoint::Endpoint;
 pub use faults::Faults;
 pub use request::UserInfo;
 use request::{Call, Place};
+pub use tally::Counted;
 
 /// What the API server is like.
 #[derive(Debug, Clone)]
@@ -80,17 +82,29 @@ pub struct Api {
     faults: Faults,
     options: Arc<Options>,
     chunks: Arc<paging::Chunks>,
+    tally: tally::Tally,
 }
 
 impl Api {
     /// An API server over a store.
     pub fn new(store: Store, faults: Faults, options: Options) -> Api {
-        Api { store, faults, options: Arc::new(options), chunks: Arc::default() }
+        Api {
+            store,
+            faults,
+            options: Arc::new(options),
+            chunks: Arc::default(),
+            tally: tally::Tally::default(),
+        }
     }
 
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Every request so far, counted by who asked what and how it was answered.
+    pub fn tally(&self) -> Vec<Counted> {
+        self.tally.all()
     }
 
     /// The scripted faults.
@@ -133,7 +147,9 @@ async fn answer_request(State(api): State<Api>, request: Request) -> Response {
         Place::Control(rest) => return control::answer(&api, &call, rest),
         _ => respond(&api, &call).await,
     };
-    note(&api, &call, &result);
+    let code = code(&result);
+    api.tally.count(&call, code);
+    note(&api, &call, &result, code);
     result.unwrap_or_else(Refusal::into_response)
 }
 
@@ -202,13 +218,20 @@ fn method_not_allowed() -> Status {
     }
 }
 
-fn note(api: &Api, call: &Call, result: &Result<Response, Refusal>) {
+fn code(result: &Result<Response, Refusal>) -> u16 {
+    match result {
+        Ok(response) | Err(Refusal::Raw(response)) => response.status().as_u16(),
+        Err(Refusal::Status(status)) => status.code,
+    }
+}
+
+fn note(api: &Api, call: &Call, result: &Result<Response, Refusal>, code: u16) {
     if !call.changes_something() {
         return;
     }
-    let (code, message) = match result {
-        Ok(response) | Err(Refusal::Raw(response)) => (response.status().as_u16(), String::new()),
-        Err(Refusal::Status(status)) => (status.code, status.message.clone()),
+    let message = match result {
+        Ok(_) | Err(Refusal::Raw(_)) => String::new(),
+        Err(Refusal::Status(status)) => status.message.clone(),
     };
     api.store.audit(Audit {
         time: api.store.now_micro(),
