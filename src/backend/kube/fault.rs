@@ -93,12 +93,14 @@ pub(super) fn said(ask: &Ask, status: &Status, retry_after: Option<Duration>, wh
     }
     match error.kind {
         FailureKind::Unauthorized => unauthorized(error, who),
-        FailureKind::Forbidden => match &who.acting_as {
-            Some(name) => {
-                error.hint(format!("pitstop acts as {name} (--as); a role of that user must allow it"))
+        FailureKind::Forbidden => {
+            let rule = ask.rule().map_or_else(String::new, |rule| format!(": {rule}"));
+            match &who.acting_as {
+                Some(name) => error
+                    .hint(format!("pitstop acts as {name} (--as); a role of that user must allow it{rule}")),
+                None => error.hint(format!("a role bound to this user must allow it{rule}")),
             }
-            None => error.hint("a role bound to this user must allow it"),
-        },
+        }
         _ => error,
     }
 }

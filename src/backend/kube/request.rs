@@ -132,6 +132,38 @@ impl Ask {
         self
     }
 
+    /// The rule of a role that allows it, as it stands in a manifest; `None` = no object is asked for.
+    pub(super) fn rule(&self) -> Option<String> {
+        let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let group = match segments.next()? {
+            "api" => "",
+            "apis" => segments.next()?,
+            _ => return None,
+        };
+        let rest: Vec<&str> = segments.skip(1).collect();
+        let place = match rest.as_slice() {
+            ["namespaces", _, object @ ..] if !object.is_empty() => object,
+            object => object,
+        };
+        let (resource, has_name) = match place {
+            [] => return None,
+            [kind] => ((*kind).to_owned(), false),
+            [kind, _] => ((*kind).to_owned(), true),
+            [kind, _, part, ..] => (format!("{kind}/{part}"), true),
+        };
+        let verb = match self.method.as_str() {
+            "GET" if query.split('&').any(|pair| pair == "watch=true") => "watch",
+            "GET" if has_name => "get",
+            "GET" => "list",
+            "POST" => "create",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            _ => "delete",
+        };
+        Some(format!("apiGroups: [\"{group}\"], resources: [\"{resource}\"], verbs: [\"{verb}\"]"))
+    }
+
     fn request(&self) -> Result<Request<Body>, Error> {
         let mut builder = Request::builder().method(self.method.clone()).uri(&self.path);
         builder = builder.header(http::header::ACCEPT, "application/json");
@@ -329,6 +361,28 @@ pub(super) async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_the_rule_that_allows_it() {
+        let rule = |ask: Ask| ask.rule().unwrap_or_default();
+        let body = serde_json::json!({});
+        let evict = path(&["api", "v1", "namespaces", "shop", "pods", "web-1", "eviction"]);
+        assert_eq!(
+            rule(Ask::post("evict", "", evict, &body)),
+            "apiGroups: [\"\"], resources: [\"pods/eviction\"], verbs: [\"create\"]"
+        );
+        let budgets = || Ask::list("list", "/apis/policy/v1/poddisruptionbudgets".into());
+        assert!(rule(budgets().query("limit", "500")).ends_with("verbs: [\"list\"]"));
+        assert_eq!(
+            rule(budgets().query("watch", "true")),
+            "apiGroups: [\"policy\"], resources: [\"poddisruptionbudgets\"], verbs: [\"watch\"]"
+        );
+        assert!(
+            rule(Ask::get("get", "", "/api/v1/nodes/n".into())).contains("[\"nodes\"], verbs: [\"get\"]")
+        );
+        assert!(rule(Ask::get("get", "", "/api/v1/namespaces/n".into())).contains("[\"namespaces\"]"));
+        assert_eq!(Ask::get("get", "", "/readyz".into()).rule(), None);
+    }
 
     #[test]
     fn paths_and_queries_are_encoded() {
