@@ -45,7 +45,7 @@ impl Facts {
     /// # Errors
     /// The nodes cannot be read.
     pub async fn read(backends: &Backends) -> Result<Self, Report> {
-        let rows = backends.cluster.nodes().await?;
+        let rows = backends.cluster.node_objects().await?;
         let etcd = match &backends.etcd {
             Some(etcd) => {
                 etcd.set_nodes(&rows);

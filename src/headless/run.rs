@@ -41,7 +41,8 @@ pub async fn run(
     if manner.is_dry {
         return plan::show(&backends, &facts, policy, &request, manner.format).await;
     }
-    if request.kind == Kind::Drain {
+    // what is known to block raises the ladder, and --yes stands above it
+    if request.kind == Kind::Drain && !manner.is_confirmed {
         request.blocked = plan::is_blocked(&backends, &request).await?;
     }
     let lock = plan::lock(&backends, &request).await;

@@ -12,6 +12,7 @@ mod access;
 mod backoff;
 mod connect;
 mod cordon;
+mod daemonsets;
 mod endpoints;
 mod events;
 mod evict;
@@ -87,6 +88,7 @@ struct Inner {
     routes: Routes,
     who: Who,
     request_timeout: Option<Duration>,
+    daemonsets: daemonsets::Known,
 }
 
 /// How an accepted eviction or deletion ended.
@@ -155,6 +157,7 @@ impl Cluster {
                 routes: Routes::new(route),
                 who,
                 request_timeout: options.request_timeout,
+                daemonsets: daemonsets::Known::default(),
             }),
         }
     }
@@ -193,6 +196,11 @@ impl Cluster {
         Ok(crate::domain::text::clean(&version.git_version))
     }
 
+    /// All nodes as their objects say; the last signs of life are those of their status, which may be minutes old.
+    pub async fn node_objects(&self) -> Result<Vec<NodeRow>, Error> {
+        Ok(self.inner.list::<NodeWire>(&scope_of_nodes()).await?.0)
+    }
+
     /// All nodes, each with its last sign of life from its status or its lease, whichever is later.
     ///
     /// Kubelets renew their lease every 10 s and write an unchanged status every 5 min only. Leases that cannot be read
@@ -217,6 +225,14 @@ impl Cluster {
             }
         }
         Ok((rows, answer))
+    }
+
+    /// One node as its object says; its last sign of life is that of its status, which may be minutes old.
+    pub async fn node_object(&self, name: &NodeName) -> Result<NodeRow, Error> {
+        let ask = Ask::get("read node", name.as_str(), path(&["api", "v1", "nodes", name.as_str()]));
+        let wire: NodeWire = self.inner.fetch(&ask).await?;
+        wire.row()
+            .ok_or_else(|| Error::new(FailureKind::Unexpected, "read node", name.as_str(), "it is no node"))
     }
 
     /// One node, with its last sign of life as for [`nodes`](Self::nodes).
@@ -253,16 +269,6 @@ impl Cluster {
         let path = "/api/v1/persistentvolumes".to_owned();
         let scope = Scope::long("list persistent volumes", "watch persistent volumes", path);
         Ok(self.inner.list::<rows::VolumeWire>(&scope).await?.0)
-    }
-
-    /// Whether a DaemonSet of `apps/v1` exists.
-    pub async fn daemonset_exists(&self, namespace: &str, name: &str) -> Result<bool, Error> {
-        let to = path(&["apis", "apps", "v1", "namespaces", namespace, "daemonsets", name]);
-        match self.inner.ask(&Ask::get("read daemonset", format!("{namespace}/{name}"), to)).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind == FailureKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
     }
 
     /// Volumes attached to a node: the volume, or the VolumeAttachment's name where it names none.

@@ -36,7 +36,7 @@ fn by_whom(row: &NodeRow) -> String {
 /// Cordons the node, unless somebody else did before: then it stays theirs.
 pub(super) async fn cordon(job: &Job) -> Ending {
     let node = job.node()?;
-    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await?;
     same_node(job, &row)?;
     let is_inherited = is_inherited(job, &row);
     if row.cordoned && !is_ours(job, &row) && !is_inherited {
@@ -45,7 +45,8 @@ pub(super) async fn cordon(job: &Job) -> Ending {
             by_whom(&row)
         )));
     }
-    let row = job.patiently("cordoning", || attempt(job, &row)).await.map_err(explain)?;
+    let mut fresh = Some(row.clone());
+    let row = job.patiently("cordoning", || attempt(job, &row, fresh.take())).await.map_err(explain)?;
     if row.cordoned && !is_ours(job, &row) {
         return Ok(Outcome::Skipped(format!(
             "{node} was cordoned meanwhile, {}; it stays so at the end",
@@ -68,10 +69,13 @@ pub(super) async fn cordon(job: &Job) -> Ending {
 }
 
 /// The node as it is after it, or as somebody else cordoned it meanwhile: theirs is not noted as ours.
-async fn attempt(job: &Job, first: &NodeRow) -> Result<NodeRow, Error> {
+async fn attempt(job: &Job, first: &NodeRow, fresh: Option<NodeRow>) -> Result<NodeRow, Error> {
     let cluster = &job.backends().cluster;
-    // read anew each time: the attempt before may have arrived although its answer did not
-    let row = cluster.node(&first.name).await?;
+    // read anew for each further attempt: the one before may have arrived although its answer did not
+    let row = match fresh {
+        Some(row) => row,
+        None => cluster.node_object(&first.name).await?,
+    };
     if row.uid != first.uid {
         return Err(another(&row).into());
     }
@@ -114,7 +118,7 @@ fn stays(row: &NodeRow) -> Outcome {
 /// Uncordons the node: as an action of its own whoever cordoned it, in a run only what the run cordoned.
 pub(super) async fn uncordon(job: &Job) -> Ending {
     let node = job.node()?;
-    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await?;
     if !row.cordoned {
         return Ok(Outcome::Skipped(format!("{node} is schedulable already")));
     }
@@ -130,7 +134,7 @@ pub(super) async fn uncordon(job: &Job) -> Ending {
     let cluster = &job.backends().cluster;
     let change = format!("uncordon {node}");
     let attempt = || async {
-        let row = cluster.node(node).await?;
+        let row = cluster.node_object(node).await?;
         if row.uid != uid {
             return Err(another(&row).into());
         }

@@ -4,6 +4,7 @@
 
 mod attachment;
 mod budget;
+mod daemonset;
 mod event;
 mod lease;
 mod marks;
@@ -15,6 +16,7 @@ mod volume;
 
 pub(super) use attachment::AttachmentWire;
 pub(super) use budget::BudgetWire;
+pub(super) use daemonset::DaemonSetWire;
 pub(super) use event::{EventRow, EventWire};
 pub(super) use lease::{Beat, BeatWire, LeaseWire, Lock, LockWire, step as lease_step};
 pub(super) use node::{MANAGER, NodeWire};
