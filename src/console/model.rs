@@ -14,6 +14,7 @@ use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
 use crate::domain::lock::LeaseRow;
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
+use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView};
@@ -101,6 +102,8 @@ pub struct Known {
     pub budgets: Table<BudgetRow>,
     /// The budgets were listed once.
     pub has_budgets: bool,
+    /// The volumes that are tied to nodes; `None` until they were listed once.
+    pub volumes: Option<Table<VolumeRow>>,
     /// The last round over the etcd members.
     pub etcd: Option<EtcdView>,
     /// The quorum when a member answered last, and when that was.

@@ -34,12 +34,18 @@ pub struct DrainOptions {
     pub grace_period: i64,
     /// One deadline over the whole drain of a node (`--timeout`; zero = none, which is kubectl's
     /// default; ours is 30 minutes, so that nothing hangs unnoticed).
+    #[serde(rename = "timeout_seconds", alias = "timeout", with = "super::time::seconds")]
     pub timeout: Duration,
     /// Only pods that match (`--pod-selector`, as typed).
     pub pod_selector: String,
     /// DELETE instead of eviction (`--disable-eviction`): budgets are bypassed.
     pub disable_eviction: bool,
     /// Do not wait for pods deleted longer ago than this (`--skip-wait-for-delete-timeout`; zero = wait for all).
+    #[serde(
+        rename = "skip_wait_for_delete_seconds",
+        alias = "skip_wait_for_delete",
+        with = "super::time::seconds"
+    )]
     pub skip_wait_for_delete: Duration,
 }
 

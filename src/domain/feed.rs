@@ -5,6 +5,7 @@ use super::ids::NodeName;
 use super::lock::LeaseRow;
 use super::log::LogLine;
 use super::node::NodeRow;
+use super::placement::VolumeRow;
 use super::pod::PodRow;
 use super::report::Report;
 use super::time::Stamp;
@@ -99,6 +100,8 @@ pub enum Kept {
     Lock,
     /// Events of nodes and pods.
     Events,
+    /// The volumes that are tied to nodes.
+    Volumes,
 }
 
 /// What the watches of the Kubernetes API saw.
@@ -114,6 +117,8 @@ pub enum Observation {
     Pods(Vec<Delta<PodRow>>),
     /// The budgets changed.
     Budgets(Delta<BudgetRow>),
+    /// The volumes that are tied to nodes changed.
+    Volumes(Delta<VolumeRow>),
     /// The maintenance lock as it is now; `None` = nobody holds it.
     Lock(Option<LeaseRow>),
     /// An Event of the cluster, or a word from the watches themselves.

@@ -9,6 +9,7 @@ pub mod debt;
 pub mod drain;
 pub mod etcd;
 pub mod feed;
+pub mod forecast;
 pub mod gate;
 pub mod guard;
 pub mod host;

@@ -120,3 +120,32 @@ impl Row for NodeRow {
         self.name.clone()
     }
 }
+
+/// A Ready, schedulable worker, for tests.
+#[cfg(test)]
+pub(crate) fn sample() -> NodeRow {
+    NodeRow {
+        name: "worker-1".into(),
+        uid: "uid-worker-1".into(),
+        roles: Vec::new(),
+        readiness: Readiness::Ready,
+        ready_since: None,
+        heartbeat: None,
+        cordoned: false,
+        cordon: None,
+        pressure: Vec::new(),
+        version: "v1.34.2".into(),
+        kernel: String::new(),
+        os_image: String::new(),
+        boot_id: String::new(),
+        machine_id: String::new(),
+        address: None,
+        created: None,
+        booted: None,
+        pod_capacity: Some(110),
+        allocatable: None,
+        taints: Vec::new(),
+        labels: std::collections::BTreeMap::new(),
+        foreign_locks: Vec::new(),
+    }
+}

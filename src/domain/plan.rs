@@ -154,6 +154,7 @@ pub struct Step {
     /// Names of the gates that it reads.
     pub gates: Vec<String>,
     /// Its deadline; zero = none.
+    #[serde(rename = "timeout_seconds", alias = "timeout", with = "super::time::seconds")]
     pub timeout: Duration,
     /// Whether `K` may skip it.
     pub may_skip: bool,

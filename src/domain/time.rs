@@ -82,6 +82,42 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     Ok(total)
 }
 
+/// Durations as a number of seconds (`1800`, `0.5`) in JSON. The form that serde gives them itself is read as well.
+pub mod seconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Wire {
+        Seconds(f64),
+        Parts { secs: u64, nanos: u32 },
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The writer's.
+    pub fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        if span.subsec_nanos() == 0 {
+            to.serialize_u64(span.as_secs())
+        } else {
+            to.serialize_f64(span.as_secs_f64())
+        }
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// It is neither a number of seconds nor serde's own form.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        match Wire::deserialize(from)? {
+            Wire::Seconds(count) => Duration::try_from_secs_f64(count).map_err(serde::de::Error::custom),
+            Wire::Parts { secs, nanos } => Ok(Duration::new(secs, nanos)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,31 +1,35 @@
 //! `pitstop plan`: the steps, what the ladder will ask, and what a drain would meet. Changes nothing.
 
+use super::foretold::{self, Page as ForecastPage};
 use super::{Exit, Format, json, line, text};
 use crate::backend::clock::now;
 use crate::domain::config::Policy;
-use crate::domain::drain::{Class, Expectation, Forecast};
+use crate::domain::forecast::Verdict;
 use crate::domain::guard::{Request, Rung, World, demand};
 use crate::domain::ids::NodeName;
 use crate::domain::plan::{Kind, Plan};
-use crate::domain::report::Report;
-use crate::engine::foretell::{foretell, line as pod_line};
+use crate::domain::report::{FailureKind, Report};
+use crate::engine::foretell::{Foretold, foretell};
 use crate::engine::{Backends, Facts};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
-/// What `-o json` writes.
+/// What `-o json` writes. Durations are in seconds.
 #[derive(Debug, Serialize)]
 struct Page<'a> {
     /// The context.
     context: &'a str,
-    /// The steps.
-    plan: &'a Plan,
+    /// `cordon`, `drain`, `reboot`, …
+    kind: Kind,
+    /// The nodes, in order.
+    nodes: &'a [NodeName],
+    /// What draining them would meet; null where nothing is drained.
+    forecast: Option<ForecastPage>,
     /// What has to be given to start it.
     confirm: Option<&'a Rung>,
     /// Why it would be denied now.
     denied: Option<&'a Report>,
-    /// Per node, what a drain would meet.
-    forecast: &'a BTreeMap<NodeName, Vec<Forecast>>,
+    /// The steps.
+    plan: &'a Plan,
 }
 
 /// Reads the cluster and shows the plan for a request.
@@ -42,7 +46,8 @@ pub async fn plan(
     show(backends, &facts, policy, request, format).await
 }
 
-/// Shows the plan. 2 = it would be denied now, or a pod cannot be moved.
+/// Shows the plan. 2 = it would be denied now, a pod blocks the drain, or one would have nowhere to run; 1 = whether the
+/// drain would finish cannot be told.
 pub(super) async fn show(
     backends: &Backends,
     facts: &Facts,
@@ -50,49 +55,51 @@ pub(super) async fn show(
     request: &Request,
     format: Format,
 ) -> Result<Exit, Report> {
+    if let Some(node) = request.nodes.iter().find(|node| !facts.nodes.contains_key(*node)) {
+        return Err(Report::new(FailureKind::NotFound, format!("there is no node named {node}")));
+    }
     let lock = lock(backends, request).await;
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: lock.as_deref() };
-    let mut forecasts = BTreeMap::new();
-    if matches!(request.kind, Kind::Drain | Kind::Reboot) {
-        for node in request.nodes.iter().filter(|node| facts.nodes.contains_key(*node)) {
-            forecasts.insert(node.clone(), foretell(&backends.cluster, node, &request.drain).await?);
-        }
-    }
+    let told = foretold_for(backends, request).await?;
     let mut request = request.clone();
-    request.blocked = forecasts.values().any(|list| has_blocks(list));
+    request.blocked = told.as_ref().is_some_and(Foretold::has_findings);
     let answer = demand(policy, &request, world);
     let plan = crate::engine::plan(&request, facts);
     match format {
         Format::Json => json(&Page {
             context: &policy.context,
-            plan: &plan,
+            kind: request.kind,
+            nodes: &request.nodes,
+            forecast: told.as_ref().map(ForecastPage::new),
             confirm: answer.as_ref().ok(),
             denied: answer.as_ref().err(),
-            forecast: &forecasts,
+            plan: &plan,
         })?,
-        Format::Text => write(policy, &plan, &answer, &forecasts)?,
+        Format::Text => write(policy, &plan, &answer, told.as_ref())?,
     }
-    Ok(if answer.is_err() || request.blocked { Exit::Findings } else { Exit::Done })
+    let is_unclear = told.is_some_and(|told| matches!(told.verdict(), Verdict::Unclear { .. }));
+    Ok(if answer.is_err() || request.blocked {
+        Exit::Findings
+    } else if is_unclear {
+        Exit::Error
+    } else {
+        Exit::Done
+    })
 }
 
 fn write(
     policy: &Policy,
     plan: &Plan,
     answer: &Result<Rung, Report>,
-    forecasts: &BTreeMap<NodeName, Vec<Forecast>>,
+    told: Option<&Foretold>,
 ) -> Result<(), Report> {
     line(&format!("{} in context {}", text::title(plan), policy.context))?;
+    if let Some(told) = told {
+        foretold::lines(told).iter().try_for_each(|text| line(text))?;
+        line("")?;
+    }
     for (index, step) in plan.steps.iter().enumerate() {
         line(text::step(index + 1, step).trim_end())?;
-    }
-    for (node, list) in forecasts {
-        line(&format!("pods of {node}"))?;
-        for pod in list {
-            line(&format!("    {}", pod_line(pod)))?;
-            for warning in &pod.warnings {
-                line(&format!("      ! {warning}"))?;
-            }
-        }
     }
     match answer {
         Ok(Rung::Key) => line("to start it: confirm with y, or --yes"),
@@ -104,20 +111,17 @@ fn write(
     }
 }
 
-fn has_blocks(list: &[Forecast]) -> bool {
-    list.iter().any(|pod| {
-        matches!(pod.class, Class::Refuse(_)) || matches!(pod.expectation, Expectation::Blocked(..))
-    })
+/// What the request's drains would meet; nothing where nothing is drained.
+async fn foretold_for(backends: &Backends, request: &Request) -> Result<Option<Foretold>, Report> {
+    if !matches!(request.kind, Kind::Drain | Kind::Reboot) || request.nodes.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(foretell(&backends.cluster, &request.nodes, &request.drain).await?))
 }
 
 /// Whether something is known to block a drain.
 pub(super) async fn is_blocked(backends: &Backends, request: &Request) -> Result<bool, Report> {
-    for node in &request.nodes {
-        if has_blocks(&foretell(&backends.cluster, node, &request.drain).await?) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(foretold_for(backends, request).await?.is_some_and(|told| told.has_findings()))
 }
 
 /// Who holds the maintenance lock so that we cannot, in words. When it cannot be read, the run itself will tell.

@@ -69,11 +69,43 @@ pub fn gate(gate: &Gate) -> String {
     format!("{mark:<3}{:<16} {}{note}", gate.name, gate.evidence)
 }
 
+/// The columns of a terminal as most are.
+const WIDTH: usize = 80;
+
+/// A text after a label, wrapped between words at `width` columns; further lines begin below the text, or four columns
+/// in where the label is long. A word that is longer stays whole.
+pub fn wrapped(label: &str, text: &str, width: usize) -> Vec<String> {
+    let indent = match label.chars().count() {
+        short @ 0..=24 => short,
+        _ => 4,
+    };
+    let mut lines = Vec::new();
+    let mut line = label.to_owned();
+    let mut has_words = false;
+    for word in text.split(' ') {
+        if has_words && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(std::mem::replace(&mut line, " ".repeat(indent)));
+            has_words = false;
+        }
+        if has_words {
+            line.push(' ');
+        }
+        line.push_str(word);
+        has_words = true;
+    }
+    lines.push(line);
+    lines
+}
+
 /// A step of a plan, with everything that it says about itself.
 pub fn step(number: usize, step: &Step) -> String {
-    let mut text = format!("{number:>2}. {:<17} {}\n", step.kind.name(), step.what);
+    let head = wrapped(&format!("{number:>2}. {:<17} ", step.kind.name()), &step.what, WIDTH);
+    let mut text = format!("{}\n", head.join("\n"));
     let mut add = |label: &str, words: &str| {
-        let _ = writeln!(text, "      {label:<9} {words}");
+        let label = format!("      {label:<9} ");
+        // a command stays in one piece
+        let lines = wrapped(&label, words, if label.contains("command") { usize::MAX } else { WIDTH });
+        let _ = writeln!(text, "{}", lines.join("\n"));
     };
     if let Some(why) = &step.not_applicable {
         add("n/a", why);
@@ -196,4 +228,16 @@ pub fn title(plan: &Plan) -> String {
     let nodes: Vec<&str> = plan.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
     let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
     format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_wrapped_between_words() {
+        assert_eq!(wrapped("a: ", "one two three", 10), ["a: one two", "   three"]);
+        assert_eq!(wrapped("", "abcdefghijkl b", 5), ["abcdefghijkl", "b"]);
+        assert_eq!(wrapped(&"x".repeat(30), "a b", 32), [format!("{}a", "x".repeat(30)), "    b".to_owned()]);
+    }
 }

@@ -266,9 +266,7 @@ impl Cluster {
 
     /// The volumes that are not to be reached from every node (local ones, those of a zone).
     pub async fn volumes(&self) -> Result<Vec<VolumeRow>, Error> {
-        let path = "/api/v1/persistentvolumes".to_owned();
-        let scope = Scope::long("list persistent volumes", "watch persistent volumes", path);
-        Ok(self.inner.list::<rows::VolumeWire>(&scope).await?.0)
+        Ok(self.inner.list::<rows::VolumeWire>(&scope_of_volumes()).await?.0)
     }
 
     /// Volumes attached to a node: the volume, or the VolumeAttachment's name where it names none.
@@ -325,4 +323,8 @@ fn scope_of_pods() -> Scope {
 
 fn scope_of_budgets() -> Scope {
     Scope::long("list budgets", "watch budgets", "/apis/policy/v1/poddisruptionbudgets".into())
+}
+
+fn scope_of_volumes() -> Scope {
+    Scope::long("list persistent volumes", "watch persistent volumes", "/api/v1/persistentvolumes".into())
 }

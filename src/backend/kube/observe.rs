@@ -4,7 +4,7 @@
 //! in batches. When the API answers again after it did not, every watch is opened anew at once.
 
 use super::events::Teller;
-use super::rows::{Beat, BeatWire, BudgetWire, EventWire, Lock, LockWire, NodeWire, PodWire};
+use super::rows::{Beat, BeatWire, BudgetWire, EventWire, Lock, LockWire, NodeWire, PodWire, VolumeWire};
 use super::watch::{self, Scope};
 use super::{Cluster, lease, probe};
 use crate::backend::clock;
@@ -66,6 +66,7 @@ async fn run(cluster: &Cluster, out: Out) {
     let mut nodes = watch::feed::<NodeWire>(inner, super::scope_of_nodes(), woken());
     let mut pods = watch::feed::<PodWire>(inner, super::scope_of_pods(), woken()).ready_chunks(BATCH);
     let mut budgets = watch::feed::<BudgetWire>(inner, super::scope_of_budgets(), woken());
+    let mut volumes = watch::feed::<VolumeWire>(inner, super::scope_of_volumes(), woken());
     let mut beats = watch::feed::<BeatWire>(inner, super::scope_of_beats(), woken());
     let lock = Scope::long(
         "read the maintenance lease",
@@ -90,6 +91,9 @@ async fn run(cluster: &Cluster, out: Out) {
             Some(words) = pods.next() => state.pods(words).await,
             Some(word) = budgets.next() => if let Some(delta) = state.sort("budgets", Kept::Budgets, word).await {
                 state.out.send(Observation::Budgets(delta)).await;
+            },
+            Some(word) = volumes.next() => if let Some(delta) = state.sort("persistent volumes", Kept::Volumes, word).await {
+                state.out.send(Observation::Volumes(delta)).await;
             },
             Some(word) = beats.next() => state.beats(word).await,
             Some(word) = lock.next() => state.lock(word).await,

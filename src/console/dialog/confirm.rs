@@ -214,6 +214,7 @@ fn uncordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
 
 fn drain_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
     facts.push(tally.count());
+    facts.extend(tally.verdict());
     let nodes: Vec<&str> = request.nodes.iter().map(NodeName::as_str).collect();
     let words = format!("{} becomes unschedulable first, and stays so if the drain fails", nodes.join(", "));
     facts.push(Fact::plain("consequence", words));
@@ -230,6 +231,7 @@ fn drain_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<
 
 fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
     facts.push(tally.count());
+    facts.extend(tally.verdict());
     facts.push(Fact::plain(
         "consequence",
         "the host goes down and everything on it stops; nothing is touched before you confirm each step",
@@ -344,7 +346,8 @@ fn choices(model: &Model, request: &Request) -> Vec<Choice> {
         return Vec::new();
     }
     let drain = &request.drain;
-    let words = |toggle| tally(model, &request.nodes, drain).words_for(toggle);
+    let tally = tally(model, &request.nodes, drain);
+    let words = |toggle| tally.words_for(toggle);
     [
         (Toggle::IgnoreDaemonsets, 'i', "--ignore-daemonsets", drain.ignore_daemonsets),
         (Toggle::DeleteEmptydirData, 'e', "--delete-emptydir-data", drain.delete_emptydir_data),

@@ -48,6 +48,7 @@ pub(super) fn seen(model: &mut Model, seen: Observation) -> Vec<Effect> {
             apply(&mut model.known.budgets, delta);
             model.known.has_budgets = true;
         }
+        Observation::Volumes(delta) => apply(model.known.volumes.get_or_insert_default(), delta),
         Observation::Lock(lock) => model.known.lock = lock,
         Observation::Trouble(kept, Some(report)) => drop(model.known.trouble.insert(kept, report)),
         Observation::Trouble(kept, None) => drop(model.known.trouble.remove(&kept)),

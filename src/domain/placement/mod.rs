@@ -3,9 +3,12 @@
 //! The rules are kube-scheduler's filters (`pkg/scheduler/framework/plugins`): what is only a preference is left out,
 //! as it never keeps a pod from running.
 
+mod space;
+
 use super::feed::Row;
 use super::selector::{Requirement, Selector};
 use serde::{Deserialize, Serialize};
+pub use space::{Obstacle, Resident, Space};
 use std::collections::BTreeMap;
 
 /// Resources that a pod asks for, or that a node has to give.

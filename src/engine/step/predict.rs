@@ -1,36 +1,40 @@
 //! The forecast of a drain.
 
-use crate::domain::drain::{Class, Expectation, Forecast};
+use crate::domain::drain::Class;
+use crate::domain::forecast::{Expectation, Forecast, Verdict};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
 use crate::domain::text::count;
-use crate::engine::foretell::{foretell, line};
+use crate::engine::foretell::{Foretold, counts, foretell, line};
 use crate::engine::job::{Ending, Job};
 
-/// Says of each pod whether it moves, stays or is blocked. Pods that may not be moved without an option fail the step,
-/// before anything is touched; pods that a budget blocks are a warning.
+/// Says of each pod whether it moves, stays or is blocked, and whether the drain will finish. Pods that may not be moved
+/// without an option fail the step, before anything is touched; what a budget blocks is a warning.
 pub(super) async fn predict(job: &Job) -> Ending {
     let node = job.node()?;
-    job.say("reading pods and budgets");
+    job.say("reading nodes, pods and budgets");
     let cluster = &job.backends().cluster;
     let options = &job.shared.plan.drain;
-    let list = job.patiently("reading pods and budgets", || foretell(cluster, node, options)).await?;
-    let items: Vec<String> = list.iter().map(line).collect();
-    for text in warnings(&list) {
-        job.warn(text).await;
+    let targets = std::slice::from_ref(node);
+    let told =
+        job.patiently("reading nodes, pods and budgets", || foretell(cluster, targets, options)).await?;
+    let pods: Vec<&Forecast> = told.nodes.iter().flat_map(|node| &node.pods).collect();
+    for text in &told.notes {
+        job.warn(text.clone()).await;
     }
-    let text = format!("{} on {node}", count(list.len(), "pod"));
-    job.progress(Progress { text, items, ..Progress::default() });
-    judge(&list)
+    for pod in &pods {
+        for why in &pod.warnings {
+            job.warn(format!("{}: {why}", pod.pod)).await;
+        }
+    }
+    let text = format!("{} on {node}", count(pods.len(), "pod"));
+    job.progress(Progress { text, items: pods.iter().map(|pod| line(pod)).collect(), ..Progress::default() });
+    judge(&told)
 }
 
-fn warnings(list: &[Forecast]) -> Vec<String> {
-    list.iter().flat_map(|pod| pod.warnings.iter().map(move |why| format!("{}: {why}", pod.pod))).collect()
-}
-
-fn judge(list: &[Forecast]) -> Ending {
-    let of = |wanted: fn(&Forecast) -> bool| list.iter().filter(|pod| wanted(pod)).collect::<Vec<_>>();
-    let refused = of(|pod| matches!(pod.class, Class::Refuse(_)));
+fn judge(told: &Foretold) -> Ending {
+    let pods: Vec<Forecast> = told.nodes.iter().flat_map(|node| node.pods.clone()).collect();
+    let refused: Vec<&Forecast> = pods.iter().filter(|pod| matches!(pod.class, Class::Refuse(_))).collect();
     if !refused.is_empty() {
         let words = format!("{} cannot be moved with these options", count(refused.len(), "pod"));
         let report = Report::new(FailureKind::Denied, words);
@@ -39,17 +43,22 @@ fn judge(list: &[Forecast]) -> Ending {
             .fold(report, |report, pod| report.because(line(pod)))
             .hint("start again with the options that you want"));
     }
-    let moves = of(|pod| pod.expectation == Expectation::Moves).len();
-    let waits = of(|pod| matches!(pod.expectation, Expectation::Waits(..)));
-    let blocked = of(|pod| matches!(pod.expectation, Expectation::Blocked(..)));
-    let stays = of(|pod| pod.expectation == Expectation::Stays).len();
-    let summary = format!("{moves} move, {} wait, {} blocked, {stays} stay", waits.len(), blocked.len());
-    if blocked.is_empty() && waits.is_empty() {
-        return Ok(Outcome::Done(summary));
+    let verdict = told.verdict();
+    let mut parts = vec![format!("{} ({})", verdict.words(), counts(&pods))];
+    if let Verdict::Blocked { by } = &verdict {
+        parts.extend(by.iter().map(crate::domain::forecast::Block::line));
     }
-    let lines: Vec<String> = blocked.iter().chain(&waits).map(|pod| line(pod)).collect();
-    if blocked.is_empty() {
-        return Ok(Outcome::Done(format!("{summary}: {}", lines.join("; "))));
+    let waits = pods.iter().filter(|pod| matches!(pod.expectation, Expectation::Waits { .. }));
+    parts.extend(waits.map(line));
+    let homeless = told.homeless().count();
+    if homeless > 0 {
+        parts.push(format!("{} nowhere to run", have(homeless)));
     }
-    Ok(Outcome::Warned(format!("{summary}: {}", lines.join("; "))))
+    let words = parts.join("; ");
+    let is_fine = matches!(verdict, Verdict::Finishes | Verdict::Waits { .. });
+    Ok(if is_fine && homeless == 0 { Outcome::Done(words) } else { Outcome::Warned(words) })
+}
+
+fn have(pods: usize) -> String {
+    if pods == 1 { "1 replacement has".to_owned() } else { format!("{pods} replacements have") }
 }
