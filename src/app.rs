@@ -1,6 +1,6 @@
 //! From a parsed command line to the room that does it.
 
-use crate::cli::{Cli, Command, Global, Output, Rehearsal, Runs};
+use crate::cli::{Cli, Command, Earlier, Global, Output, Rehearsal, Runs};
 use crate::connect::{Place, backends};
 use crate::console::shell::replay;
 use crate::domain::config::DrainOptions;
@@ -9,8 +9,9 @@ use crate::domain::ids::NodeName;
 use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
+use crate::engine::journal;
 use crate::headless::run::Manner;
-use crate::headless::{Exit, Format, check, info, plan, run, runs};
+use crate::headless::{Exit, Format, check, info, plan, run, runs, takeover};
 use crate::logging::{self, LogFile};
 use crate::opening::open;
 use crate::{config, rehearsal};
@@ -139,20 +140,9 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
             )
             .await
         }
-        Command::Runs { command: Runs::Unlock { yes, output } } => {
-            let place = Place::new(global)?;
-            let backends = backends(&place).await?;
-            let policy = place.policy(backends.cluster.context());
-            let manner = Manner {
-                is_confirmed: yes,
-                context: global.context.clone(),
-                is_dry: false,
-                format: output.into(),
-            };
-            run::unlock(backends, &policy, &manner).await
-        }
+        Command::Runs { command } => earlier(global, command).await,
         // answered without a runtime
-        Command::Runs { .. } | Command::Completions { .. } | Command::Man => Ok(Exit::Done),
+        Command::Completions { .. } | Command::Man => Ok(Exit::Done),
     }
 }
 
@@ -172,7 +162,59 @@ fn past(command: &Runs) -> Result<Exit, Report> {
     match command {
         Runs::List { output } => runs::list(&state, (*output).into()),
         Runs::Show { id, output } => runs::show(&state, id.as_deref(), (*output).into()),
-        Runs::Unlock { .. } => Ok(Exit::Done),
+        Runs::Unlock { .. } | Runs::Resume(_) | Runs::Abort(_) => Ok(Exit::Done),
+    }
+}
+
+/// What earlier runs left, and a cluster is needed for.
+async fn earlier(global: &Global, command: Runs) -> Result<Exit, Report> {
+    match command {
+        Runs::Resume(earlier) => take_over(global, &earlier, false).await,
+        Runs::Abort(earlier) => take_over(global, &earlier, true).await,
+        Runs::Unlock { yes, output } => {
+            let place = Place::new(global)?;
+            let backends = backends(&place).await?;
+            let policy = place.policy(backends.cluster.context());
+            let manner = Manner {
+                is_confirmed: yes,
+                context: global.context.clone(),
+                is_dry: false,
+                format: output.into(),
+            };
+            run::unlock(backends, &policy, &manner).await
+        }
+        local => past(&local),
+    }
+}
+
+/// Goes on with an earlier run, or aborts it.
+async fn take_over(global: &Global, earlier: &Earlier, aborts: bool) -> Result<Exit, Report> {
+    let record = journal::find(&config::state_dir(), Some(&earlier.id));
+    let mut here = global.clone();
+    if let (Ok(record), None) = (&record, &here.context) {
+        // the run knows its cluster
+        here.context = Some(record.header.context.clone());
+    }
+    let place = Place::new(&here)?;
+    let backends = backends(&place).await?;
+    let record = match record {
+        Ok(record) => record,
+        Err(report) if report.kind == FailureKind::NotFound => {
+            return Err(takeover::elsewhere(&backends, &earlier.id).await.unwrap_or(report));
+        }
+        Err(report) => return Err(report),
+    };
+    let policy = place.policy(backends.cluster.context());
+    let manner = Manner {
+        is_confirmed: earlier.yes,
+        context: global.context.clone(),
+        is_dry: false,
+        format: earlier.output.into(),
+    };
+    if aborts {
+        takeover::abort(backends, &policy, &record, &manner).await
+    } else {
+        takeover::resume(backends, &policy, &record, &manner).await
     }
 }
 

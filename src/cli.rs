@@ -320,10 +320,14 @@ pub enum Runs {
         /// Confirm beforehand; in a protected context give --context too
         #[arg(short, long)]
         yes: bool,
-        /// How to write; json = one event a line
+        /// How to write
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Go on with a run whose process ended: reads the world again and repeats no reboot and no eviction
+    Resume(Earlier),
+    /// Put back what a run left changed, step by step, and show how things differ from how they were found
+    Abort(Earlier),
 }
 
 impl Runs {
@@ -331,6 +335,19 @@ impl Runs {
     pub fn is_local(&self) -> bool {
         matches!(self, Self::List { .. } | Self::Show { .. })
     }
+}
+
+/// Which earlier run, and how it is confirmed.
+#[derive(Debug, Clone, Args)]
+pub struct Earlier {
+    /// Its id, or the beginning of it
+    pub id: String,
+    /// Confirm every step beforehand; in a protected context give --context too
+    #[arg(short, long)]
+    pub yes: bool,
+    /// How to write; json = one event a line
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// How output is written.

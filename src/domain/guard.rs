@@ -56,6 +56,17 @@ pub enum Assent {
     },
 }
 
+impl Assent {
+    /// In one word, for the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Typed(_) => "typed",
+            Self::Flag { .. } => "flag",
+        }
+    }
+}
+
 /// What is known when the question is asked.
 #[derive(Debug, Clone, Copy)]
 pub struct World<'a> {
@@ -139,9 +150,35 @@ impl Permit {
     }
 }
 
-/// The rung that a request needs, or why it is denied.
+/// What a permit is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A new run.
+    Begin,
+    /// Going on with a run that another process left.
+    GoOn {
+        /// Its reboot may have been asked for: to let it finish is safer than to leave it so.
+        has_asked: bool,
+    },
+    /// Putting back what such a run left changed.
+    PutBack,
+}
+
+/// The rung that a request for a new run needs, or why it is denied.
 pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Rung, Report> {
-    deny_malformed(request, world)?;
+    demand_for(Errand::Begin, policy, request, world)
+}
+
+/// The rung that a request needs, or why it is denied.
+pub fn demand_for(
+    errand: Errand,
+    policy: &Policy,
+    request: &Request,
+    world: World<'_>,
+) -> Result<Rung, Report> {
+    if errand != Errand::PutBack {
+        deny_malformed(request, world)?;
+    }
     if policy.read_only && request.kind != Kind::Snapshot {
         return Err(Report::new(
             FailureKind::Denied,
@@ -149,18 +186,25 @@ pub fn demand(policy: &Policy, request: &Request, world: World<'_>) -> Result<Ru
         )
         .hint("start pitstop without --read-only"));
     }
-    if request.kind == Kind::Reboot {
+    let may_reboot = matches!(errand, Errand::Begin | Errand::GoOn { has_asked: false });
+    if request.kind == Kind::Reboot && may_reboot {
         for node in &request.nodes {
             deny_unsafe_reboot(node, world)?;
         }
     }
-    if let (Some(holder), Kind::Drain | Kind::Reboot) = (world.lock, request.kind) {
+    if let (Some(holder), Kind::Drain | Kind::Reboot) = (world.lock, request.kind)
+        && errand != Errand::PutBack
+    {
         return Err(Report::new(FailureKind::Denied, format!("the maintenance lock is held: {holder}"))
             .hint("wait for that run to end; when it is dead, the lock can be taken over (--adopt-lock) or cleared (pitstop runs unlock)"));
     }
     if policy.is_protected() && request.kind != Kind::Snapshot {
         let rung = Rung::TypeContext(policy.context.clone());
         return Ok(if request.lock == LockChoice::Without { without_lock(rung) } else { rung });
+    }
+    if errand == Errand::PutBack {
+        // an uncordon, or the lock
+        return Ok(Rung::Key);
     }
     let rung = rung(request, world);
     if request.lock == LockChoice::Without && request.kind == Kind::Reboot {
@@ -276,9 +320,20 @@ fn deny_loss_of_quorum(node: &NodeName, etcd: Option<&EtcdView>) -> Result<(), R
     })
 }
 
-/// Gives the permit when what was given is enough for what is demanded now.
+/// Gives the permit for a new run when what was given is enough for what is demanded now.
 pub fn grant(policy: &Policy, request: &Request, world: World<'_>, given: Assent) -> Result<Permit, Report> {
-    let rung = demand(policy, request, world)?;
+    grant_for(Errand::Begin, policy, request, world, given)
+}
+
+/// Gives the permit when what was given is enough for what is demanded now.
+pub fn grant_for(
+    errand: Errand,
+    policy: &Policy,
+    request: &Request,
+    world: World<'_>,
+    given: Assent,
+) -> Result<Permit, Report> {
+    let rung = demand_for(errand, policy, request, world)?;
     let enough = match (&rung, &given) {
         (Rung::TypeName(want) | Rung::TypeContext(want), Assent::Typed(text)) => want == text,
         (Rung::Key, _) | (Rung::TypeName(_), Assent::Flag { .. }) => true,

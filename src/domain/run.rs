@@ -1,6 +1,7 @@
 //! A run as it goes: its events, and the view that they add up to (console, command line and report share it).
 
 use super::debt::Debt;
+use super::found::Difference;
 use super::gate::{Gate, Verdict};
 use super::ids::{NodeName, OpId, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
@@ -172,6 +173,23 @@ pub enum RunChange {
         /// All of it.
         debts: Vec<Debt>,
     },
+    /// Another process goes on with the run, or puts back what it left.
+    Resumed {
+        /// Who: `user@host`.
+        by: String,
+        /// How that was confirmed: `key`, `typed` or `flag`.
+        confirmed: String,
+        /// Whether it is only to put things back.
+        aborts: bool,
+        /// The run so far, for who has not heard it; the journal needs none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        view: Option<Box<RunView>>,
+    },
+    /// The world was read again at the end: each thing as it was found and as it is left.
+    Compared {
+        /// One by one.
+        differences: Vec<Difference>,
+    },
     /// Undoing begins: steps that will be carried out, appended to the plan.
     Undoing {
         /// The steps.
@@ -258,11 +276,19 @@ pub struct RunView {
     /// What it changed on the way and owes back.
     #[serde(default)]
     pub debts: Vec<Debt>,
+    /// What was looked at again at the end.
+    #[serde(default)]
+    pub compared: Vec<Difference>,
 }
 
 impl RunView {
-    /// The view of a run whose first event is `Planned`; `None` for any other event.
+    /// The view of a run whose first event is `Planned`, or `Resumed` with the view so far; `None` for any other event.
     pub fn begin(event: &RunEvent) -> Option<Self> {
+        if let RunChange::Resumed { view: Some(view), .. } = &event.change {
+            let mut view = Self { op: event.op, ..(**view).clone() };
+            view.reopen();
+            return Some(view);
+        }
         let RunChange::Planned { plan } = &event.change else { return None };
         let steps = plan.steps.iter().cloned().map(|step| StepView::new(step, false)).collect();
         Some(Self {
@@ -277,22 +303,47 @@ impl RunView {
             steps,
             left: Vec::new(),
             debts: Vec::new(),
+            compared: Vec::new(),
         })
+    }
+
+    /// What was under way when its process ended is open again. Parts of an abort that did not end are planned anew, so that
+    /// they are over here.
+    fn reopen(&mut self) {
+        self.state = RunState::Running;
+        self.automatic = false;
+        self.ended = None;
+        self.left.clear();
+        self.compared.clear();
+        for view in &mut self.steps {
+            let is_open = !matches!(
+                &view.state,
+                StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
+            );
+            if view.is_undo && is_open {
+                let why = Outcome::Skipped(super::undo::LEFT_OUT.to_owned());
+                view.state = StepState::Ended(why, Duration::ZERO);
+            } else if matches!(view.state, StepState::Running(_)) {
+                view.state = StepState::Pending;
+            }
+        }
+    }
+
+    fn decided(&mut self, order: &RunCommand) {
+        let RunCommand::Accept { step, gate, reason } = order else { return };
+        let Some(view) = self.steps.get_mut(*step) else { return };
+        if let Some(known) = view.gates.iter_mut().find(|known| known.name == *gate) {
+            known.verdict = Verdict::Accepted(reason.clone());
+        }
     }
 
     /// Adds one event.
     pub fn apply(&mut self, event: &RunEvent) {
         match &event.change {
             RunChange::Planned { .. } | RunChange::Noted { .. } => {}
-            RunChange::Decided { order: RunCommand::Accept { step, gate, reason }, .. } => {
-                let gates = self.steps.get_mut(*step).map(|view| &mut view.gates);
-                if let Some(known) =
-                    gates.and_then(|gates| gates.iter_mut().find(|known| known.name == *gate))
-                {
-                    known.verdict = Verdict::Accepted(reason.clone());
-                }
-            }
-            RunChange::Decided { .. } => {}
+            RunChange::Decided { order, .. } => self.decided(order),
+            RunChange::Resumed { .. } => self.reopen(),
+            RunChange::Compared { differences } => self.compared.clone_from(differences),
             RunChange::State { state, automatic } => {
                 self.state = *state;
                 self.automatic = *automatic;

@@ -33,6 +33,7 @@ fn run(kind: Kind, steps: Vec<StepView>) -> RunView {
         steps,
         left: Vec::new(),
         debts: Vec::new(),
+        compared: Vec::new(),
     }
 }
 

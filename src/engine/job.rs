@@ -54,6 +54,31 @@ impl Shared {
         Self { backends, permit, run, plan, voice, settle, accepted, memory, keeper }
     }
 
+    /// When another process goes on with a run.
+    #[must_use]
+    pub fn remembering(mut self, memory: Memory) -> Self {
+        self.memory = Mutex::new(memory);
+        self
+    }
+
+    /// A copy of what is remembered.
+    pub fn memory(&self) -> Memory {
+        held(&self.memory).clone()
+    }
+
+    /// Remembers something, on the disk when this returns.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    pub fn remember(&self, change: impl FnOnce(&mut Memory)) -> Result<(), Report> {
+        let memory = {
+            let mut memory = held(&self.memory);
+            change(&mut memory);
+            memory.clone()
+        };
+        self.voice.record(&Line::Memory { at: now(), memory: Box::new(memory) }, true)
+    }
+
     /// The lock's keeper while the lock is held.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         held(&self.keeper).clone()
@@ -139,7 +164,7 @@ impl Job {
 
     /// A copy of what is remembered.
     pub fn memory(&self) -> Memory {
-        held(&self.shared.memory).clone()
+        self.shared.memory()
     }
 
     /// Remembers something, on the disk when this returns.
@@ -147,12 +172,7 @@ impl Job {
     /// # Errors
     /// The journal cannot be written.
     pub fn remember(&self, change: impl FnOnce(&mut Memory)) -> Result<(), Report> {
-        let memory = {
-            let mut memory = held(&self.shared.memory);
-            change(&mut memory);
-            memory.clone()
-        };
-        self.shared.voice.record(&Line::Memory { at: now(), memory: Box::new(memory) }, true)
+        self.shared.remember(change)
     }
 
     /// Notes what will be owed back by the change that comes next: on the disk when this returns.

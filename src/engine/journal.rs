@@ -1,15 +1,16 @@
 //! The journal of a run: append-only JSON lines, on disk before and after each change.
 //!
 //! One file per run, `runs/ID.jsonl` in the state directory, readable by its owner only. The first line is a header
-//! with a version; a line that announces a change (`intent`) and one that tells its end (`result`) are flushed to the
+//! with a version (one more for each process that goes on with the run); a line that announces a change (`intent`) and one that tells its end (`result`) are flushed to the
 //! disk before the run goes on, so that killing the program at any instant loses nothing that matters. The file is
 //! locked while its run lives, which is how another process tells a living run from an interrupted one.
 
+mod death;
 mod record;
 #[cfg(test)]
 mod tests;
 
-pub use record::{Record, list, read};
+pub use record::{Change, Record, find, list, read};
 
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::Kind;
@@ -18,12 +19,15 @@ use crate::domain::run::{RunChange, RunEvent};
 use crate::domain::time::Stamp;
 use crate::engine::memory::Memory;
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// The version of the format that this program writes, and the newest that it reads.
+/// The version of the format that this program writes, and the newest that it reads; it reads all older ones.
+///
+/// 1: header, event, intent, result, memory. 2: further headers of later processes, and the events `decided`, `resumed`
+/// and `compared`.
 pub const VERSION: u32 = 2;
 
 /// The first line.
@@ -136,6 +140,13 @@ impl<D: Disk> Pages<D> {
         Self { disk, good: 0, is_broken: false }
     }
 
+    /// Goes on behind the whole lines; what was written in part behind them is cut off.
+    fn after(mut disk: D, good: u64) -> std::io::Result<Self> {
+        disk.cut(good)?;
+        disk.flush()?;
+        Ok(Self { disk, good, is_broken: false })
+    }
+
     fn write(&mut self, line: &[u8], is_durable: bool) -> std::io::Result<()> {
         if self.is_broken {
             return Err(std::io::Error::other("an earlier line was not written in full"));
@@ -185,6 +196,26 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Opens the journal of a run that another process left, to go on with it: at most one process has it.
+    ///
+    /// # Errors
+    /// Its process lives (`Denied`), the file cannot be read or written, or it is of a newer version.
+    pub fn reopen(path: &Path) -> Result<(Self, Record), Report> {
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).append(true).open(path).map_err(|error| trouble(path, "opened", &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(record::alive(path)),
+            Err(TryLockError::Error(error)) => return Err(trouble(path, "locked", &error)),
+        }
+        // read only now: until the lock was ours, somebody else may have written
+        let text = std::fs::read(path).map_err(|error| trouble(path, "read", &error))?;
+        let record = record::parse(path, &text, false)?;
+        let pages = Pages::after(file, record.length).map_err(|error| trouble(path, "written", &error))?;
+        Ok((Self { path: path.to_owned(), pages: Mutex::new(pages) }, record))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -198,7 +229,10 @@ impl Journal {
             .map_err(|error| trouble(&self.path, "written", &std::io::Error::other(error)))?;
         text.push(b'\n');
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.write(&text, is_durable).map_err(|error| trouble(&self.path, "written", &error))
+        let written = pages.write(&text, is_durable || death::is_due(&text));
+        written.map_err(|error| trouble(&self.path, "written", &error))?;
+        death::strike(&text);
+        Ok(())
     }
 
     /// Adds an event; the ones that end something are durable, mere progress is left out.
@@ -208,10 +242,16 @@ impl Journal {
             RunChange::StepEnded { .. }
             | RunChange::Finished { .. }
             | RunChange::Undoing { .. }
-            | RunChange::Decided { .. } => true,
+            | RunChange::Decided { .. }
+            | RunChange::Resumed { .. } => true,
             _ => false,
         };
-        self.write(&Line::Event { event: event.clone() }, is_durable)
+        let mut event = event.clone();
+        if let RunChange::Resumed { view, .. } = &mut event.change {
+            // it stands in the lines before
+            *view = None;
+        }
+        self.write(&Line::Event { event }, is_durable)
     }
 }
 

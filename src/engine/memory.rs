@@ -2,10 +2,12 @@
 
 use super::gate::Baseline;
 use crate::domain::debt::Debt;
-use crate::domain::ids::RunId;
+use crate::domain::found::Found;
+use crate::domain::ids::{NodeName, RunId};
 use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The etcd member of the node before it was touched.
@@ -19,9 +21,24 @@ pub struct MemberBefore {
     pub index: u64,
 }
 
+impl Memory {
+    /// Notes whether a node is unschedulable by this run's doing.
+    pub fn note_cordon(&mut self, node: &NodeName, is_ours: bool) {
+        if is_ours {
+            self.cordoned.insert(node.clone());
+        } else {
+            self.cordoned.remove(node);
+        }
+        self.has_cordoned = !self.cordoned.is_empty();
+    }
+}
+
 /// What is remembered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
+    /// How things were found before anything was touched.
+    #[serde(default)]
+    pub found: Option<Found>,
     /// The node's uid: another one is another node.
     pub node_uid: Option<String>,
     /// The node as it was last seen before the reboot: its address is needed while the API is away.
@@ -29,8 +46,11 @@ pub struct Memory {
     /// The run whose lock this run took over.
     #[serde(default)]
     pub took_over: Option<RunId>,
-    /// Whether this run made the node unschedulable.
+    /// Whether this run made a node unschedulable.
     pub has_cordoned: bool,
+    /// The nodes that it made unschedulable, and not schedulable again.
+    #[serde(default)]
+    pub cordoned: BTreeSet<NodeName>,
     /// When every gate was last found open before the reboot.
     #[serde(default)]
     pub rechecked: Option<Stamp>,

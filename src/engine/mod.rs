@@ -8,6 +8,7 @@ pub mod accepted;
 pub mod drain;
 pub mod driver;
 pub mod foretell;
+pub mod found;
 pub mod gate;
 pub mod job;
 pub mod journal;
@@ -21,6 +22,6 @@ pub mod voice;
 #[cfg(test)]
 mod testing;
 
-pub use driver::{Run, start};
+pub use driver::{Run, may_take_over, put_back, resume, start};
 pub use plan::{Facts, plan};
 pub use settings::{Backends, Settings, Timing};

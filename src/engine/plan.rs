@@ -106,7 +106,7 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
         words::drain(node, drain),
         words::residual(node),
         words::recheck(node, is_master, timing),
-        words::reboot(node),
+        words::reboot(node, timing),
         words::down(node, timing),
         words::back(node, timing),
         words::verify(node, is_master, timing),

@@ -27,6 +27,12 @@ impl Voice {
         Self { op, run, events, view: Mutex::new(None), journal }
     }
 
+    /// A voice that goes on with a run.
+    pub fn resumed(op: OpId, view: RunView, events: mpsc::Sender<RunEvent>, journal: Journal) -> Self {
+        let run = view.id.clone();
+        Self { op, run, events, view: Mutex::new(Some(view)), journal: Some(journal) }
+    }
+
     fn note(&self, change: RunChange) -> RunEvent {
         let event = RunEvent { op: self.op, run: self.run.clone(), at: now(), change };
         let mut view = held(&self.view);

@@ -10,6 +10,7 @@ pub mod plan;
 mod prompt;
 pub mod run;
 pub mod runs;
+pub mod takeover;
 pub mod text;
 
 use crate::domain::report::{FailureKind, Report};

@@ -6,7 +6,7 @@ use crate::backend::clock::now;
 use crate::domain::config::Policy;
 use crate::domain::forecast::Verdict;
 use crate::domain::guard::{Request, Rung, World, demand};
-use crate::domain::ids::NodeName;
+use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::{Kind, Plan};
 use crate::domain::report::{FailureKind, Report};
 use crate::engine::foretell::{Foretold, foretell};
@@ -126,7 +126,19 @@ pub(super) async fn is_blocked(backends: &Backends, request: &Request) -> Result
 
 /// Who holds the maintenance lock so that we cannot, in words. When it cannot be read, the run itself will tell.
 pub(super) async fn lock(backends: &Backends, request: &Request) -> Option<String> {
+    lock_of_others(backends, request, None).await
+}
+
+/// The same, not counting the lock of one run.
+pub(super) async fn lock_of_others(
+    backends: &Backends,
+    request: &Request,
+    own: Option<&RunId>,
+) -> Option<String> {
     let settings = &backends.settings;
     let row = backends.cluster.lease_read(&settings.lease_namespace).await.ok()??;
+    if own.is_some() && row.run.as_ref() == own {
+        return None;
+    }
     row.in_the_way(&settings.holder, request.lock, now())
 }

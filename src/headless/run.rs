@@ -5,7 +5,7 @@ use super::text::Teller;
 use super::{Exit, Format, json, line, plan};
 use crate::backend::clock::now;
 use crate::domain::config::{DrainOptions, Policy};
-use crate::domain::guard::{Assent, Permit, Request, Rung, World, demand, grant};
+use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
 use crate::domain::ids::OpId;
 use crate::domain::lock::LockChoice;
 use crate::domain::plan::{Kind, Step, StepKind};
@@ -53,7 +53,8 @@ pub async fn run(
         lock: lock.as_deref(),
     };
     let mut prompt = Prompt::new();
-    let permit = confirm(policy, &request, world, manner, &mut prompt).await?;
+    let ask = Ask { errand: Errand::Begin, policy, request: &request, world };
+    let permit = confirm(ask, manner, &mut prompt).await?;
     let steps = crate::engine::plan(&request, &facts);
     let run = start(backends, steps, permit, OpId(1), false);
     follow(run, manner, prompt).await
@@ -88,26 +89,34 @@ async fn facts(backends: &Backends, kind: Kind) -> Result<Facts, Report> {
     }
 }
 
+/// What is to be confirmed, and what is known about it.
+pub(super) struct Ask<'a> {
+    pub(super) errand: Errand,
+    pub(super) policy: &'a Policy,
+    pub(super) request: &'a Request,
+    pub(super) world: World<'a>,
+}
+
 /// The ladder on the command line: `--yes`, or the answer to a question.
-async fn confirm(
-    policy: &Policy,
-    request: &Request,
-    world: World<'_>,
-    manner: &Manner,
-    prompt: &mut Prompt,
-) -> Result<Permit, Report> {
-    let rung = demand(policy, request, world)?;
+pub(super) async fn confirm(ask: Ask<'_>, manner: &Manner, prompt: &mut Prompt) -> Result<Permit, Report> {
+    let Ask { errand, policy, request, world } = ask;
+    let rung = demand_for(errand, policy, request, world)?;
     // a snapshot changes nothing in the cluster, and was asked for by name
     if manner.is_confirmed || request.kind == Kind::Snapshot {
         let given = Assent::Flag { context: manner.context.clone() };
-        return grant(policy, request, world, given);
+        return grant_for(errand, policy, request, world, given);
     }
+    let verb = match errand {
+        Errand::Begin => String::new(),
+        Errand::GoOn { .. } => "go on with ".to_owned(),
+        Errand::PutBack => "put back what was left by ".to_owned(),
+    };
     if !prompt::is_possible() {
-        return Err(Report::new(FailureKind::Local, format!("{} is not confirmed", request.kind))
+        return Err(Report::new(FailureKind::Local, format!("{verb}{} is not confirmed", request.kind))
             .hint("nobody can be asked here: give --yes, or run it in a terminal"));
     }
     let nodes: Vec<&str> = request.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
-    let what = format!("{} {} in context {}", request.kind, nodes.join(", "), policy.context);
+    let what = format!("{verb}{} {} in context {}", request.kind, nodes.join(", "), policy.context);
     let question = match &rung {
         Rung::Key => format!("{what}: type y to confirm:"),
         Rung::TypeName(name) => format!("{what}: type the node's name ({name}) to confirm:"),
@@ -117,7 +126,7 @@ async fn confirm(
     if rung == Rung::Key && typed != "y" {
         return Err(Report::new(FailureKind::Cancelled, format!("{} was not confirmed", request.kind)));
     }
-    grant(policy, request, world, Assent::Typed(typed)).map_err(|mut report| {
+    grant_for(errand, policy, request, world, Assent::Typed(typed)).map_err(|mut report| {
         // what was typed was no: that is the operator's word, not a gate
         report.kind = FailureKind::Cancelled;
         report
@@ -125,7 +134,7 @@ async fn confirm(
 }
 
 /// Tells events until the run is over; answers its questions.
-async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Report> {
+pub(super) async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Report> {
     let Run { commands, mut events, cancel, .. } = run;
     let mut desk = Desk {
         commands: Some(commands),
@@ -179,6 +188,9 @@ async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Repor
         }
     }
     desk.explain_warning();
+    if let Some(view) = &desk.view {
+        super::takeover::advise(view);
+    }
     Ok(desk.exit(interrupts > 0))
 }
 
@@ -388,12 +400,20 @@ impl Desk {
                 Exit::Findings
             }
             Some(RunState::Done) => Exit::Done,
+            Some(RunState::Aborted) if self.has_undo_failed() => Exit::Error,
             Some(RunState::Aborted) => Exit::Stopped,
             Some(RunState::Failed) => self.failure(),
             _ if was_interrupted => Exit::Interrupted,
             Some(_) => Exit::Stopped,
             None => Exit::Error,
         }
+    }
+
+    fn has_undo_failed(&self) -> bool {
+        let steps = self.view.iter().flat_map(|view| &view.steps);
+        steps
+            .filter(|view| view.is_undo)
+            .any(|view| matches!(view.state, crate::domain::run::StepState::Ended(Outcome::Failed(_), _)))
     }
 
     fn failure(&self) -> Exit {

@@ -1,7 +1,7 @@
 //! `pitstop runs`: earlier runs, from their journals.
 
 use super::{Exit, Format, complain, json, line, text};
-use crate::domain::report::{FailureKind, Report};
+use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView, StepState};
 use crate::domain::text::count;
 use crate::domain::time::brief;
@@ -98,7 +98,7 @@ fn summary(record: &Record) -> String {
 /// # Errors
 /// There is no such run, or more than one.
 pub fn show(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit, Report> {
-    let record = find(state_dir, id)?;
+    let record = journal::find(state_dir, id)?;
     if format == Format::Json {
         json(&Page::new(&record, true))?;
         return Ok(Exit::Done);
@@ -130,26 +130,6 @@ pub fn show(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit, 
         }
     }
     Ok(Exit::Done)
-}
-
-fn find(state_dir: &Path, id: Option<&str>) -> Result<Record, Report> {
-    let wanted = id.unwrap_or_default();
-    let mut found: Vec<Record> = journal::list(state_dir)
-        .into_iter()
-        .filter_map(Result::ok)
-        .filter(|record| record.header.run.as_str().starts_with(wanted))
-        .collect();
-    let exact = found.iter().position(|record| record.header.run.as_str() == wanted);
-    match (found.len(), id, exact) {
-        (0, _, _) => Err(Report::new(FailureKind::NotFound, format!("there is no run {wanted:?}"))
-            .hint("pitstop runs list")),
-        (_, None, _) | (1, _, None) => Ok(found.swap_remove(0)),
-        (_, _, Some(at)) => Ok(found.swap_remove(at)),
-        (many, Some(id), None) => Err(Report::new(
-            FailureKind::Local,
-            format!("{many} runs begin with {id:?}: give more of the id"),
-        )),
-    }
 }
 
 /// What to do by hand about a run that was killed, in order.

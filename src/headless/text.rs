@@ -180,6 +180,16 @@ impl Teller {
                 .map(|words| format!("{}{words}, by {by}", self.head(at, *step)))
                 .into_iter()
                 .collect(),
+            RunChange::Resumed { by, aborts, view, .. } => {
+                if let Some(view) = view {
+                    self.names = view.steps.iter().map(|step| step.step.kind.name()).collect();
+                }
+                let what = if *aborts { "put back what it left" } else { "go on" };
+                vec![format!("{} run {}: {what}, by {by}", time(at), event.run)]
+            }
+            RunChange::Compared { differences } => {
+                differences.iter().map(|one| format!("{} {}", time(at), one.words())).collect()
+            }
             RunChange::Undoing { steps } => {
                 self.adopt(steps);
                 let words = if steps.is_empty() { "nothing has to be put back" } else { "putting back" };
@@ -189,7 +199,7 @@ impl Teller {
                 let mut lines = vec![format!("{} run {} is {}", time(at), event.run, state(*end))];
                 lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
                 if left.is_empty() && *end != RunState::Done {
-                    lines.push(format!("{} everything is as it was found", time(at)));
+                    lines.push(format!("{} nothing is left changed", time(at)));
                 }
                 lines
             }

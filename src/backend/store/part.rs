@@ -59,32 +59,75 @@ fn create_private(path: &Path) -> io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// The first name that is free: the wanted one, or with a number behind it.
+fn begin(wanted: &Path) -> io::Result<(PathBuf, std::fs::File)> {
+    let taken = || io::Error::new(io::ErrorKind::AlreadyExists, "exists already; it is not overwritten");
+    for number in 1..=9 {
+        let path = numbered(wanted, number);
+        if [path.clone(), sidecar(&path)].iter().any(|path| path.symlink_metadata().is_ok()) {
+            continue;
+        }
+        match create_private(&with_suffix(&path, ".part")) {
+            Ok(file) => {
+                // held as long as it is written: whoever finds it locked leaves it alone
+                let _ = file.try_lock();
+                return Ok((path, file));
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken())
+}
+
+/// `a.db`, `a-2.db`, `a-3.db`
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    if number == 1 {
+        return path.to_owned();
+    }
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-{number}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
+}
+
+/// Removes parts of files that nobody writes any more.
+fn sweep(dir: &Path, kind: &str) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.starts_with(kind) || !name.ends_with(".part") {
+            continue;
+        }
+        let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { continue };
+        if file.try_lock().is_ok() {
+            tracing::info!("removing {}, left by a program that was killed", path.display());
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+}
+
 impl Part {
     /// Begins `dir/name`. The directory is made when it is missing (for its owner only); an existing file of that
-    /// name, finished or not, is never overwritten.
+    /// name, finished or not, is never overwritten: the new one gets a number then. What a program that was killed left
+    /// of files of the same kind (`KIND-STAMP.EXTENSION`) is removed.
     pub(crate) async fn create(dir: &Path, name: &str) -> Result<Self, Error> {
-        let path = dir.join(name);
-        let part = with_suffix(&path, ".part");
-        let (dir, wanted, opened) = (dir.to_owned(), path.clone(), part.clone());
-        let file = blocking(&path, move || {
+        let wanted = dir.join(name);
+        let kind = name.rsplit_once('-').map_or(name, |(kind, _)| kind);
+        let (dir, kind) = (dir.to_owned(), kind.to_owned());
+        let asked = wanted.clone();
+        let (path, file) = blocking(&wanted, move || {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-            for taken in [&wanted, &sidecar(&wanted)] {
-                if taken.symlink_metadata().is_ok() {
-                    return Err(io::Error::new(
-                        io::ErrorKind::AlreadyExists,
-                        "exists already; it is not overwritten",
-                    ));
-                }
-            }
-            create_private(&opened)
+            sweep(&dir, &kind);
+            begin(&asked)
         })
         .await?;
-        Ok(Self {
-            path,
-            file: BufWriter::with_capacity(1024 * 1024, tokio::fs::File::from_std(file)),
-            size: 0,
-            leftover: Leftover(Some(part)),
-        })
+        let leftover = Leftover(Some(with_suffix(&path, ".part")));
+        let file = BufWriter::with_capacity(1024 * 1024, tokio::fs::File::from_std(file));
+        Ok(Self { path, file, size: 0, leftover })
     }
 
     /// Fails when the disk has no room for `size` bytes and a reserve.
@@ -260,12 +303,31 @@ mod tests {
     async fn nothing_is_overwritten() {
         let dir = tempfile::tempdir().expect("dir");
         std::fs::write(dir.path().join("a.db"), "old").expect("write");
-        let error = Part::create(dir.path(), "a.db").await.err().expect("taken");
-        assert!(error.to_string().contains("not overwritten"), "{error}");
-        let first = Part::create(dir.path(), "b.db").await.expect("create");
-        assert!(Part::create(dir.path(), "b.db").await.is_err(), "two writers of one name");
-        drop(first);
+        let second = Part::create(dir.path(), "a.db").await.expect("another name");
+        let third = Part::create(dir.path(), "a.db").await.expect("a third one");
+        assert_eq!(names(dir.path()), ["a-2.db.part", "a-3.db.part", "a.db"]);
+        assert_eq!(std::fs::read(dir.path().join("a.db")).expect("read"), b"old");
+        drop((second, third));
         assert_eq!(names(dir.path()), ["a.db"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_program_left_is_removed_and_what_is_being_written_is_not() {
+        let dir = tempfile::tempdir().expect("dir");
+        for name in ["etcd-c1-20260101T000000Z.db.part", "other-20260101T000000Z.tar.part"] {
+            std::fs::write(dir.path().join(name), "half").expect("write");
+        }
+        let alive = Part::create(dir.path(), "etcd-c1-20260101T000001Z.db").await.expect("create");
+        let next = Part::create(dir.path(), "etcd-c1-20260101T000002Z.db").await.expect("create");
+        assert_eq!(
+            names(dir.path()),
+            [
+                "etcd-c1-20260101T000001Z.db.part",
+                "etcd-c1-20260101T000002Z.db.part",
+                "other-20260101T000000Z.tar.part"
+            ]
+        );
+        drop((alive, next));
     }
 
     #[tokio::test]

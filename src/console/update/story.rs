@@ -1,6 +1,7 @@
 //! The log tells the story of a run: which of its events become lines, and in which words.
 
 use crate::console::model::Model;
+use crate::domain::found::Difference;
 use crate::domain::ids::NodeName;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
@@ -72,6 +73,18 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
                 _ => return None,
             };
             Some((Level::Warn, format!("{}: {what}", name(*step))))
+        }
+        RunChange::Resumed { by, aborts, .. } => {
+            let what = if *aborts { "what it left is put back" } else { "resumed" };
+            Some((Level::Warn, format!("run {} of an earlier process: {what}, by {by}", event.run)))
+        }
+        RunChange::Compared { differences } => {
+            let changed: Vec<String> =
+                differences.iter().filter(|one| !one.is_same()).map(Difference::words).collect();
+            Some(match changed.is_empty() {
+                true => (Level::Info, "everything that was looked at is as it was found".to_owned()),
+                false => (Level::Warn, changed.join("; ")),
+            })
         }
         RunChange::Undoing { steps } => {
             let names: Vec<&str> = steps.iter().map(|step| step.kind.name()).collect();

@@ -2,12 +2,18 @@
 
 use super::Driver;
 use super::attempt::Attempt;
+use super::orders::Decision;
+use crate::domain::found::compare;
+use crate::domain::plan::Kind;
 use crate::domain::run::{RunChange, RunState};
-use crate::domain::undo::{left, left_without_lock, undo};
+use crate::domain::undo::{LEFT_OUT, left, left_without_lock, undo};
+use crate::engine::found::look;
 use std::time::Duration;
 
 /// Marking the lock as left behind may take this long.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// Reading how things are may take this long.
+const READING: Duration = Duration::from_secs(10);
 
 impl Driver {
     /// Carries out what an abort puts back. Trouble with one part does not keep the others from being put back.
@@ -25,11 +31,69 @@ impl Driver {
         }
         self.shared.voice.tell(RunChange::Undoing { steps: plan.steps }).await;
         for index in first..first + count {
+            if self.asks_to_undo {
+                match self.before(index).await {
+                    Decision::Go | Decision::Abort => {}
+                    Decision::LeaveOut => {
+                        self.pass_over(index, LEFT_OUT.to_owned()).await;
+                        continue;
+                    }
+                    Decision::Leave | Decision::Interrupt => return RunState::Interrupted,
+                }
+            }
             if matches!(self.attempt(index).await, Attempt::Interrupted) {
                 return RunState::Interrupted;
             }
         }
         RunState::Aborted
+    }
+
+    /// Remembers how things are before anything is touched.
+    pub(super) async fn find(&self) {
+        let plan = &self.shared.plan;
+        if plan.kind == Kind::Snapshot {
+            return;
+        }
+        let reading = tokio::time::timeout(
+            READING,
+            look(&self.shared.backends, &plan.nodes, plan.kind == Kind::Reboot),
+        );
+        let found = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return,
+            found = reading => found,
+        };
+        match found {
+            Ok(Ok(found)) => {
+                if let Err(report) = self.shared.remember(|memory| memory.found = Some(found)) {
+                    tracing::error!(run = %self.shared.run, "{report}");
+                }
+            }
+            Ok(Err(error)) => tracing::warn!("how things are before the run is not known: {error}"),
+            Err(_) => tracing::warn!("how things are before the run could not be read in time"),
+        }
+    }
+
+    /// Reads the world again and tells how it differs from how it was found. A run that stopped in the middle has no
+    /// end to look at.
+    pub(super) async fn compare(&self, end: RunState) {
+        let plan = &self.shared.plan;
+        let is_asked = match end {
+            RunState::Aborted => plan.kind != Kind::Snapshot,
+            RunState::Done => plan.kind == Kind::Reboot,
+            _ => false,
+        };
+        if !is_asked {
+            return;
+        }
+        let left = tokio::time::timeout(
+            READING,
+            look(&self.shared.backends, &plan.nodes, plan.kind == Kind::Reboot),
+        )
+        .await;
+        let left = left.ok().and_then(Result::ok);
+        let differences = compare(&plan.nodes, self.shared.memory().found.as_ref(), left.as_ref());
+        self.shared.voice.tell(RunChange::Compared { differences }).await;
     }
 
     /// What is left changed. A run that ends otherwise than well leaves its lock marked, so that the next engineer sees

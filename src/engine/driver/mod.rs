@@ -6,16 +6,20 @@
 mod attempt;
 mod farewell;
 mod orders;
+mod takeover;
+
+pub use takeover::{may_take_over, put_back, resume};
 
 use super::job::Shared;
 use super::journal;
-use super::settings::Backends;
+use super::settings::{Backends, Settings};
 use super::voice::Voice;
 use crate::backend::clock::now;
-use crate::domain::guard::{Assent, Permit};
+use crate::domain::guard::Permit;
 use crate::domain::ids::{OpId, RunId};
 use crate::domain::plan::{Kind, Plan};
 use crate::domain::report::Report;
+use crate::domain::resume::Again;
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::undo::LEFT_OUT;
 use attempt::Attempt;
@@ -56,6 +60,22 @@ fn run_id(plan: &Plan) -> RunId {
     RunId(format!("{}-{node}-{time}-{:04x}", plan.kind, rand::random::<u16>()))
 }
 
+/// The first line of a journal, or of another process in it.
+fn header(run: &RunId, plan: &Plan, settings: &Settings, permit: &Permit) -> journal::Header {
+    journal::Header {
+        version: journal::VERSION,
+        run: run.clone(),
+        kind: plan.kind,
+        nodes: plan.nodes.clone(),
+        context: settings.context.clone(),
+        holder: settings.holder.clone(),
+        confirmed: permit.assent().name().to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        at: now(),
+    }
+}
+
 struct Beginning {
     backends: Backends,
     plan: Plan,
@@ -66,30 +86,10 @@ struct Beginning {
 }
 
 impl Beginning {
-    fn header(&self) -> journal::Header {
-        let settings = &self.backends.settings;
-        journal::Header {
-            version: journal::VERSION,
-            run: self.id.clone(),
-            kind: self.plan.kind,
-            nodes: self.plan.nodes.clone(),
-            context: settings.context.clone(),
-            holder: settings.holder.clone(),
-            confirmed: match self.permit.assent() {
-                Assent::Key => "key",
-                Assent::Typed(_) => "typed",
-                Assent::Flag { .. } => "flag",
-            }
-            .to_owned(),
-            program: env!("CARGO_PKG_VERSION").to_owned(),
-            pid: std::process::id(),
-            at: now(),
-        }
-    }
-
     async fn run(self, orders: mpsc::Receiver<RunCommand>, is_automatic: bool, cancel: CancellationToken) {
-        let journal = journal::Journal::create(&self.backends.settings.state_dir, self.header());
-        let (journal, trouble) = match journal {
+        let settings = &self.backends.settings;
+        let header = header(&self.id, &self.plan, settings, &self.permit);
+        let (journal, trouble) = match journal::Journal::create(&settings.state_dir, header) {
             Ok(journal) => (Some(journal), None),
             Err(report) => (None, Some(report)),
         };
@@ -97,9 +97,14 @@ impl Beginning {
         let plan = self.plan.clone();
         let shared = Arc::new(Shared::new(self.backends, self.permit, self.id, self.plan, voice));
         shared.voice.tell(RunChange::Planned { plan }).await;
-        let driver =
-            Driver { shared, orders, is_automatic, is_paused: false, is_undoing: false, cancel, state: None };
-        driver.run(trouble).await;
+        let mut driver = Driver::new(shared, orders, is_automatic, cancel);
+        if let Some(report) = trouble {
+            let end = driver.cannot_begin(report).await;
+            return driver.finish(end).await;
+        }
+        driver.find().await;
+        let end = driver.steps().await;
+        driver.finish(end).await;
     }
 }
 
@@ -110,17 +115,37 @@ struct Driver {
     is_paused: bool,
     /// An abort is carried out: another one adds nothing.
     is_undoing: bool,
+    /// The steps of an abort wait for a confirmation each.
+    asks_to_undo: bool,
+    /// What is done about each step of the plan; the ones that are not in it are carried out.
+    course: Vec<Again>,
     cancel: CancellationToken,
     state: Option<(RunState, bool)>,
 }
 
 impl Driver {
-    async fn run(mut self, trouble: Option<Report>) {
-        let end = match trouble {
-            Some(report) => self.cannot_begin(report).await,
-            None => self.steps().await,
-        };
+    fn new(
+        shared: Arc<Shared>,
+        orders: mpsc::Receiver<RunCommand>,
+        is_automatic: bool,
+        cancel: CancellationToken,
+    ) -> Self {
+        Self {
+            shared,
+            orders,
+            is_automatic,
+            is_paused: false,
+            is_undoing: false,
+            asks_to_undo: false,
+            course: Vec::new(),
+            cancel,
+            state: None,
+        }
+    }
+
+    async fn finish(mut self, end: RunState) {
         let left = self.farewell(end).await;
+        self.compare(end).await;
         self.shared.voice.tell(RunChange::Finished { state: end, left }).await;
     }
 
@@ -141,6 +166,13 @@ impl Driver {
                 index += 1;
                 continue;
             }
+            let again = self.course.get(index).copied().unwrap_or(Again::Go);
+            if again == Again::Keep {
+                index += 1;
+                continue;
+            }
+            // what ended well in an earlier process was confirmed there
+            is_decided |= again == Again::Look;
             let decision = if is_decided { Decision::Go } else { self.before(index).await };
             is_decided = false;
             match decision {

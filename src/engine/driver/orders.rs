@@ -1,6 +1,7 @@
 //! What the engineer decides: the confirmation before a step, the decision after a failure, and orders in between.
 
 use super::Driver;
+use crate::domain::plan::Step;
 use crate::domain::run::{RunChange, RunCommand, RunState};
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ impl Driver {
                 _ => {}
             }
         }
-        let follows = self.shared.plan.steps[index].kind.follows();
-        let waits = !follows && (self.is_paused || (self.asks() && !self.is_automatic));
+        let follows = self.step(index).is_some_and(|step| step.kind.follows());
+        let asks = if self.is_undoing { self.asks_to_undo } else { self.asks() };
+        let waits = !follows && (self.is_paused || (asks && !self.is_automatic));
         if self.cancel.is_cancelled() {
             return Decision::Interrupt;
         }
@@ -53,7 +55,9 @@ impl Driver {
                 RunCommand::Skip if self.may_skip(index) => {
                     return self.decided(index, order, Decision::LeaveOut).await;
                 }
-                RunCommand::Abort => return self.decided(index, order, Decision::Abort).await,
+                RunCommand::Abort if !self.is_undoing => {
+                    return self.decided(index, order, Decision::Abort).await;
+                }
                 RunCommand::Pause => {
                     self.pause(index).await;
                     self.enter(RunState::Paused).await;
@@ -87,7 +91,7 @@ impl Driver {
     pub(super) async fn aside(&mut self, index: usize, order: RunCommand) {
         match order {
             RunCommand::Skip => {
-                let name = self.shared.plan.steps.get(index).map_or("the step", |step| step.kind.name());
+                let name = self.step(index).map_or("the step", |step| step.kind.name());
                 self.refuse(index, format!("{name} cannot be left out")).await;
             }
             RunCommand::Accept { step, gate, reason } if step == index => {
@@ -99,7 +103,12 @@ impl Driver {
     }
 
     fn may_skip(&self, index: usize) -> bool {
-        self.shared.plan.steps.get(index).is_some_and(|step| step.may_skip)
+        self.step(index).is_some_and(|step| step.may_skip)
+    }
+
+    /// A step of the plan, or of the abort behind it.
+    fn step(&self, index: usize) -> Option<Step> {
+        Some(self.shared.voice.view()?.steps.get(index)?.step.clone())
     }
 
     /// Tells who decided what, and passes the decision on.

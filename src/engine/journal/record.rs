@@ -1,12 +1,28 @@
 //! Journals read back: what a run did, whether it ended, and what it left.
 
 use super::{Header, Line, VERSION, directory, trouble};
+use crate::domain::ids::NodeName;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{RunEvent, RunState, RunView};
+use crate::domain::run::{Progress, RunEvent, RunState, RunView};
+use crate::domain::time::Stamp;
 use crate::domain::undo::left;
 use crate::engine::memory::Memory;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+
+/// A change that was announced, and its answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Index of the step.
+    pub step: usize,
+    /// The change, in words.
+    pub words: String,
+    /// When it was announced.
+    pub at: Stamp,
+    /// When it was answered, whether it was done, and the answer's words; `None` = never answered.
+    pub answer: Option<(Stamp, bool, String)>,
+}
 
 /// A journal as it was read.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,18 +31,24 @@ pub struct Record {
     pub path: PathBuf,
     /// Its first line.
     pub header: Header,
+    /// The headers of the processes that went on with the run later.
+    pub later: Vec<Header>,
     /// What the run told, in order.
     pub events: Vec<RunEvent>,
     /// The events added up; `None` = it ended before its plan was told.
     pub view: Option<RunView>,
     /// What it remembered last.
     pub memory: Memory,
+    /// The changes, in the order of their announcements.
+    pub changes: Vec<Change>,
     /// Changes that were announced and never answered.
     pub unanswered: Vec<String>,
     /// Its process still has the journal open.
     pub is_alive: bool,
     /// The last line was cut off.
     pub is_torn: bool,
+    /// Length of the whole lines, in bytes.
+    pub(super) length: u64,
 }
 
 impl Record {
@@ -43,6 +65,13 @@ impl Record {
         !self.is_alive && self.view.as_ref().is_none_or(|view| view.ended.is_none())
     }
 
+    /// Whether it is over, not as it should be, and left something changed.
+    pub fn is_unsettled(&self) -> bool {
+        !self.is_alive
+            && !matches!(self.state(), RunState::Done | RunState::Aborted)
+            && !self.left().is_empty()
+    }
+
     /// What it left changed, in words: its own last word, or what its steps add up to.
     pub fn left(&self) -> Vec<String> {
         let mut words = match &self.view {
@@ -56,6 +85,21 @@ impl Record {
         }
         words
     }
+
+    /// The header of the process that wrote last.
+    pub fn last_header(&self) -> &Header {
+        self.later.last().unwrap_or(&self.header)
+    }
+
+    /// Whether its reboot may have been asked for. What is remembered as asked for, but was never announced, was never sent:
+    /// the announcement comes before the request.
+    pub fn has_asked(&self) -> bool {
+        let is_announced = |node: &NodeName| {
+            let change = format!("reboot {node}");
+            self.changes.iter().any(|known| known.words == change)
+        };
+        self.memory.reboot_requested.is_some() && self.header.nodes.iter().any(is_announced)
+    }
 }
 
 /// Reads one journal. A last line that was cut off is ignored, as it was written while the program was killed.
@@ -64,33 +108,54 @@ impl Record {
 /// The file cannot be read, is no journal, or was written by a newer version.
 pub fn read(path: &Path) -> Result<Record, Report> {
     let text = std::fs::read(path).map_err(|error| trouble(path, "read", &error))?;
-    let text = String::from_utf8_lossy(&text);
+    parse(path, &text, is_locked(path))
+}
+
+pub(super) fn parse(path: &Path, text: &[u8], is_alive: bool) -> Result<Record, Report> {
     let malformed = |number: usize, why: &str| {
         Report::new(FailureKind::Local, format!("{}:{number}: {why}", path.display()))
     };
-    let mut lines = text.lines().enumerate().peekable();
-    let header = match lines.next().map(|(_, line)| serde_json::from_str(line)) {
-        Some(Ok(Line::Header(header))) => header,
-        Some(_) => return Err(malformed(1, "this is not a journal of pitstop")),
-        None => return Err(malformed(1, "the journal is empty")),
+    // a line counts with its end: the program goes on only when all of it is on the disk
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let mut is_torn = whole < text.len();
+    let mut lines = text[..whole].split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
+    let header = match lines.next().map(|(_, line)| (line, serde_json::from_slice(line))) {
+        Some((_, Ok(Line::Header(header)))) => header,
+        Some((line, _)) => return Err(malformed(1, &foreign(line))),
+        None if is_torn => {
+            return Err(malformed(
+                1,
+                "its first line was cut off: the run was killed before it did anything",
+            ));
+        }
+        None => return Err(malformed(1, "the journal is empty: the run was killed before it did anything")),
     };
-    if header.version > VERSION {
-        return Err(malformed(1, &format!("written by a newer pitstop (format {})", header.version)));
-    }
+    newer(&header).map_or(Ok(()), |why| Err(malformed(1, &why)))?;
     let mut record = Record {
         path: path.to_owned(),
         header,
+        later: Vec::new(),
         events: Vec::new(),
         view: None,
         memory: Memory::default(),
+        changes: Vec::new(),
         unanswered: Vec::new(),
-        is_alive: is_locked(path),
+        is_alive,
         is_torn: false,
+        length: u64::try_from(whole).unwrap_or(u64::MAX),
     };
     while let Some((number, line)) = lines.next() {
-        match serde_json::from_str(line) {
+        match serde_json::from_slice(line) {
+            Ok(Line::Header(header)) => {
+                newer(&header).map_or(Ok(()), |why| Err(malformed(number + 1, &why)))?;
+                record.later.push(header);
+            }
             Ok(line) => add(&mut record, line),
-            Err(_) if lines.peek().is_none() => record.is_torn = true,
+            // a disk that lost its power may show the line's end before the line
+            Err(_) if lines.peek().is_none() && !is_torn => {
+                is_torn = true;
+                record.length = record.length.saturating_sub(u64::try_from(line.len()).unwrap_or(0));
+            }
             Err(error) => return Err(malformed(number + 1, &error.to_string())),
         }
     }
@@ -98,7 +163,43 @@ pub fn read(path: &Path) -> Result<Record, Report> {
     if let Some(view) = &mut record.view {
         view.debts.clone_from(&record.memory.debts);
     }
+    record.is_torn = is_torn;
     Ok(record)
+}
+
+fn newer(header: &Header) -> Option<String> {
+    (header.version > VERSION).then(|| {
+        format!(
+            "written by a newer pitstop ({}, format {}; this one reads up to {VERSION}): use that one",
+            header.program, header.version
+        )
+    })
+}
+
+/// What is wrong with a first line that is no header of ours; a newer format may have other fields in it.
+fn foreign(line: &[u8]) -> String {
+    let value: Option<serde_json::Value> = serde_json::from_slice(line).ok();
+    let version =
+        value.as_ref().filter(|value| value["line"] == "header").and_then(|value| value["version"].as_u64());
+    match version {
+        Some(version) if version > u64::from(VERSION) => {
+            format!(
+                "written by a newer pitstop (format {version}; this one reads up to {VERSION}): use that one"
+            )
+        }
+        _ => "this is not a journal of pitstop".to_owned(),
+    }
+}
+
+pub(super) fn alive(path: &Path) -> Report {
+    let record = read(path).ok();
+    let who = record.as_ref().map_or_else(String::new, |record| {
+        let header = record.last_header();
+        format!(" ({}, process {})", header.holder, header.pid)
+    });
+    let run = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    Report::new(FailureKind::Denied, format!("run {run} is under way in another process{who}"))
+        .hint("look there; when that process is stuck, end it first")
 }
 
 fn add(record: &mut Record, line: Line) {
@@ -111,14 +212,34 @@ fn add(record: &mut Record, line: Line) {
             }
             record.events.push(event);
         }
-        Line::Intent { change, .. } => record.unanswered.push(change),
-        Line::Result { change, .. } => {
-            if let Some(at) = record.unanswered.iter().position(|open| *open == change) {
-                record.unanswered.remove(at);
+        Line::Intent { at, step, change } => {
+            record.changes.push(Change { step, words: change.clone(), at, answer: None });
+            record.unanswered.push(change);
+        }
+        Line::Result { at, step, change, done, words } => {
+            if done && is_pod_change(&change) {
+                count_moved(record, step);
             }
+            let open = |known: &&mut Change| known.words == change && known.answer.is_none();
+            if let Some(known) = record.changes.iter_mut().rev().find(open) {
+                known.answer = Some((at, done, words));
+            }
+            record.unanswered.retain(|open| *open != change);
         }
         Line::Memory { memory, .. } => record.memory = *memory,
     }
+}
+
+/// `evict shop/web-1 (uid)`, `delete shop/web-1 (uid)`
+pub(super) fn is_pod_change(change: &str) -> bool {
+    (change.starts_with("evict ") || change.starts_with("delete ")) && change.ends_with(')')
+}
+
+/// The progress of a drain is not journalled, its answers are.
+fn count_moved(record: &mut Record, step: usize) {
+    let Some(view) = record.view.as_mut().and_then(|view| view.steps.get_mut(step)) else { return };
+    let progress = view.progress.get_or_insert_with(Progress::default);
+    progress.done = Some(progress.done.unwrap_or(0) + 1);
 }
 
 /// Its writer holds a lock as long as it lives.
@@ -127,15 +248,64 @@ fn is_locked(path: &Path) -> bool {
         .is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// All journals, the newest first; the ones that cannot be read are given as errors.
-pub fn list(state_dir: &Path) -> Vec<Result<Record, Report>> {
+fn paths(state_dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory(state_dir)) else { return Vec::new() };
-    let mut records: Vec<Result<Record, Report>> = entries
+    entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .map(|path| read(&path))
+        .collect()
+}
+
+/// All journals, the newest first; the ones that cannot be read are given as errors.
+///
+/// A run whose lock and cordon a later run took over, and ended well with, has left nothing of its own any more.
+pub fn list(state_dir: &Path) -> Vec<Result<Record, Report>> {
+    let mut records: Vec<Result<Record, Report>> = paths(state_dir).iter().map(|path| read(path)).collect();
+    let inherited: BTreeSet<String> = records
+        .iter()
+        .flatten()
+        .filter(|record| matches!(record.state(), RunState::Done | RunState::Aborted))
+        .filter_map(|record| Some(record.memory.took_over.as_ref()?.0.clone()))
         .collect();
+    for record in records.iter_mut().flatten() {
+        if inherited.contains(record.header.run.as_str())
+            && let Some(view) = &mut record.view
+        {
+            view.ended.get_or_insert(record.header.at);
+            view.left.clear();
+            record.unanswered.clear();
+        }
+    }
     let began = |record: &Result<Record, Report>| record.as_ref().map_or(0, |record| record.header.at.0);
     records.sort_by_key(|record| std::cmp::Reverse(began(record)));
     records
+}
+
+/// One journal: the run whose id begins with `id`, or the newest.
+///
+/// # Errors
+/// There is no such run, more than one, or its journal cannot be read.
+pub fn find(state_dir: &Path, id: Option<&str>) -> Result<Record, Report> {
+    let Some(id) = id else {
+        let newest = list(state_dir).into_iter().flatten().next();
+        return newest.ok_or_else(|| {
+            let place = directory(state_dir);
+            Report::new(FailureKind::NotFound, format!("there is no run in {}", place.display()))
+        });
+    };
+    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let mut found = paths(state_dir);
+    found.retain(|path| stem(path).is_some_and(|stem| stem.starts_with(id)));
+    if let Some(exact) = found.iter().position(|path| stem(path).as_deref() == Some(id)) {
+        found = vec![found.swap_remove(exact)];
+    }
+    match found.as_slice() {
+        [one] => read(one),
+        [] => Err(Report::new(FailureKind::NotFound, format!("there is no run {id:?} on this machine"))
+            .hint("pitstop runs list; a run of another machine has its journal there")),
+        many => Err(Report::new(
+            FailureKind::Local,
+            format!("{} runs begin with {id:?}: give more of the id", many.len()),
+        )),
+    }
 }

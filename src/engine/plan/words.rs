@@ -219,8 +219,10 @@ pub(super) fn recheck(node: &NodeName, is_master: bool, timing: &Timing) -> Step
     }
 }
 
-pub(super) fn reboot(node: &NodeName) -> Step {
+pub(super) fn reboot(node: &NodeName, timing: &Timing) -> Step {
     Step {
+        // a request whose fate is not known is waited for before another
+        timeout: SHORT + timing.gone,
         undo: Some("cannot be undone".to_owned()),
         ..step(
             StepKind::Reboot,

@@ -6,6 +6,7 @@ use crate::domain::run::{Outcome, Progress};
 use crate::domain::text::bytes;
 use crate::engine::job::{Ending, Job};
 use futures::FutureExt;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -45,7 +46,20 @@ fn is_due(shown: &Mutex<Option<Instant>>) -> bool {
     is_due
 }
 
+/// A snapshot that this run took lately is not taken again.
+const RECENT: Duration = Duration::from_mins(30);
+
+/// Whether a file of an earlier attempt is still there, whole and recent.
+fn is_recent(path: &Path) -> bool {
+    let Ok(file) = std::fs::metadata(path) else { return false };
+    let age = file.modified().ok().and_then(|at| at.elapsed().ok());
+    file.len() > 0 && age.is_some_and(|age| age <= RECENT)
+}
+
 async fn snapshot(job: &Job) -> Result<String, Report> {
+    if let Some(path) = job.memory().snapshot.filter(|path| is_recent(path)) {
+        return Ok(format!("the snapshot that this run took is there: {}", path.display()));
+    }
     let etcd = job.backends().etcd.as_ref().ok_or_else(|| {
         Report::new(FailureKind::Local, "no snapshot can be taken: etcd is not configured")
             .hint("see [cluster.X.etcd] in the configuration")
@@ -88,6 +102,9 @@ async fn snapshot(job: &Job) -> Result<String, Report> {
 }
 
 async fn archive(job: &Job) -> Result<Option<String>, Report> {
+    if let Some(path) = job.memory().archive.filter(|path| is_recent(path)) {
+        return Ok(Some(format!("/etc/kubernetes is there: {}", path.display())));
+    }
     let Some(hosts) = &job.backends().hosts else { return Ok(None) };
     let node = job.node()?;
     let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;

@@ -38,6 +38,13 @@ pub(super) async fn cordon(job: &Job) -> Ending {
     let node = job.node()?;
     let row = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await?;
     same_node(job, &row)?;
+    if job.memory().cordoned.contains(node) && !row.cordoned {
+        // trying again is the engineer's word that it shall be so once more
+        job.remember(|memory| memory.note_cordon(node, false))?;
+        let words = format!("{node} is schedulable: somebody uncordoned it after this run had cordoned it");
+        return Err(Report::new(FailureKind::Conflict, words)
+            .hint("find out who; then abort, or try again, which cordons it anew"));
+    }
     let is_inherited = is_inherited(job, &row);
     if row.cordoned && !is_ours(job, &row) && !is_inherited {
         return Ok(Outcome::Skipped(format!(
@@ -59,7 +66,7 @@ pub(super) async fn cordon(job: &Job) -> Ending {
             format!("{node} is still schedulable after the cordon"),
         ));
     }
-    job.remember(|memory| memory.has_cordoned = true)?;
+    job.remember(|memory| memory.note_cordon(node, true))?;
     let how = if is_inherited {
         "stays unschedulable, taken over from the earlier run"
     } else {
@@ -118,11 +125,16 @@ fn stays(row: &NodeRow) -> Outcome {
 /// Uncordons the node: as an action of its own whoever cordoned it, in a run only what the run cordoned.
 pub(super) async fn uncordon(job: &Job) -> Ending {
     let node = job.node()?;
-    let row = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await?;
+    let is_own_action = job.shared.plan.kind == Kind::Uncordon;
+    let row = match job.patiently("reading the node", || job.backends().cluster.node_object(node)).await {
+        Err(report) if report.kind == FailureKind::NotFound && !is_own_action => {
+            return Ok(Outcome::Skipped(format!("{node} is gone: its object was deleted")));
+        }
+        row => row?,
+    };
     if !row.cordoned {
         return Ok(Outcome::Skipped(format!("{node} is schedulable already")));
     }
-    let is_own_action = job.shared.plan.kind == Kind::Uncordon;
     if !is_own_action {
         same_node(job, &row)?;
         if !is_ours(job, &row) {
@@ -153,7 +165,7 @@ pub(super) async fn uncordon(job: &Job) -> Ending {
             format!("{node} is still cordoned after the uncordon"),
         ));
     }
-    job.remember(|memory| memory.has_cordoned = false)?;
+    job.remember(|memory| memory.note_cordon(node, false))?;
     let whose = if is_own_action { format!("; it was cordoned {before}") } else { String::new() };
     Ok(Outcome::Done(format!("{node} is schedulable{whose}")))
 }

@@ -73,8 +73,12 @@ fn workers_away(scene: &Scene) -> Vec<String> {
         .collect()
 }
 
+/// What the return is judged by is how things were at first: a second preflight of a resumed run does not change it.
 fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
     let uid = scene.target().map(|row| row.uid.clone());
+    if job.memory().node_uid.is_some() {
+        return Ok(());
+    }
     let view = scene.etcd.as_ref().and_then(|samples| samples.second.as_ref().ok());
     let member = view.zip(scene.node.as_ref()).and_then(|(view, node)| {
         let row = view.on_node(node)?;

@@ -26,22 +26,28 @@ pub(super) async fn take(job: &Job) -> Ending {
     };
     let held = job.patiently("taking the maintenance lock", || attempt(job, claim.clone())).await;
     let held = held.map_err(|report| explain(report, &claim.namespace))?;
+    let from = held.adopted.as_ref().and_then(|row| row.run.clone()).filter(|run| *run != claim.run);
     let words = match &held.adopted {
         Some(row) => format!("held as {}; taken over from {}", claim.holder, row.words(now())),
         None => format!("held as {}", claim.holder),
     };
-    let from = held.adopted.as_ref().and_then(|row| row.run.clone());
     let keeper = Keeper::start(job.backends().cluster.clone(), held, job.permit().clone());
     job.shared.keep(Some(Arc::new(keeper)));
-    job.remember(|memory| memory.took_over = from)?;
+    if from.is_some() {
+        job.remember(|memory| memory.took_over = from)?;
+    }
     Ok(Outcome::Done(words))
 }
 
 async fn attempt(job: &Job, mut claim: LeaseClaim) -> Result<crate::backend::kube::LeaseHeld, Error> {
     let cluster = &job.backends().cluster;
-    if let Some(row) = cluster.lease_read(&claim.namespace).await?
-        && row.run.as_ref() != Some(&claim.run)
+    let present = cluster.lease_read(&claim.namespace).await?;
+    if let Some(row) = &present
+        && row.run.as_ref() == Some(&claim.run)
     {
+        // our own, of a process that ended: only one has the run's journal, so that nobody else renews it
+        claim.adopt = row.tombstone.is_some();
+    } else if let Some(row) = present {
         if row.in_the_way(&claim.holder, job.shared.plan.lock, now()).is_some() {
             return Err(refusal(LeaseRefused::Held(Box::new(row))));
         }
@@ -76,9 +82,7 @@ fn explain(report: Report, namespace: &str) -> Report {
 
 /// Gives the lease back.
 pub(super) async fn give_back(job: &Job) -> Ending {
-    let Some(keeper) = job.shared.keeper() else {
-        return Ok(Outcome::Skipped("this run does not hold the maintenance lock".to_owned()));
-    };
+    let Some(keeper) = job.shared.keeper() else { return give_back_of_earlier(job).await };
     if let Some(words) = keeper.gone() {
         job.shared.keep(None);
         return Ok(Outcome::Warned(format!("the lock was lost before: {words}")));
@@ -134,4 +138,23 @@ async fn left_by(job: &Job, row: &LeaseRow) -> Option<String> {
         "{node} is still cordoned by {} for that run: look at it, then kubectl uncordon {node}",
         note.holder
     ))
+}
+
+/// The lease that an earlier process of this run took, and could not give back any more.
+async fn give_back_of_earlier(job: &Job) -> Ending {
+    let cluster = &job.backends().cluster;
+    let namespace = job.backends().settings.lease_namespace.clone();
+    let what = "reading the maintenance lock";
+    let row = job.patiently(what, || cluster.lease_read(&namespace)).await?;
+    match row {
+        None => Ok(Outcome::Skipped("nobody holds the maintenance lock".to_owned())),
+        Some(row) if row.run.as_ref() != Some(&job.shared.run) => {
+            let words = row.words(now());
+            Ok(Outcome::Skipped(format!("this run does not hold the maintenance lock, but {words}")))
+        }
+        Some(_) => {
+            take(job).await?;
+            Box::pin(give_back(job)).await
+        }
+    }
 }

@@ -24,6 +24,9 @@ pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
 /// second time.
 pub(super) async fn reboot(job: &Job) -> Ending {
     let hosts = hosts(job)?;
+    if let Some(words) = has_happened(job, hosts).await? {
+        return Ok(Outcome::Done(words));
+    }
     let memory = job.memory();
     let row = read_node(job).await?;
     let boot = job.patiently("reading the boot id", || hosts.boot_id(&row)).await?;
@@ -31,10 +34,7 @@ pub(super) async fn reboot(job: &Job) -> Ending {
     if let Some(before) = &memory.boot_before
         && *before != boot
     {
-        return Ok(Outcome::Done(format!(
-            "{} has rebooted already: boot {boot} instead of {before}",
-            row.name
-        )));
+        return Ok(Outcome::Done(rebooted_already(&row, &boot, before)));
     }
     if !row.boot_id.is_empty() && row.boot_id != boot {
         return Err(Report::new(
@@ -68,7 +68,56 @@ pub(super) async fn reboot(job: &Job) -> Ending {
         Ok(RebootAnswer::Requested { status: None }) => {
             Ok(Outcome::Done(format!("{} cut the connection after the request, in boot {boot}", row.name)))
         }
-        Err(error) => Err(refused(error)),
+        Err(error) if error.kind.is_passing() => Err(refused(error)),
+        Err(error) => {
+            // a plain no: nothing is on its way
+            job.remember(|memory| memory.reboot_requested = None)?;
+            Err(refused(error))
+        }
+    }
+}
+
+fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {
+    format!("{} has rebooted already: boot {boot} instead of {before}", row.name)
+}
+
+/// After a request whose fate is not known (the process that sent it was killed, the answer got lost): whether the host went
+/// down or came back in another boot. It is given the time in which a host that was asked is gone; one that kept its boot
+/// until then was not reached by the request.
+async fn has_happened(job: &Job, hosts: &Hosts) -> Result<Option<String>, Report> {
+    let memory = job.memory();
+    let (Some(requested), Some(before)) = (memory.reboot_requested, memory.boot_before) else {
+        return Ok(None);
+    };
+    let row = last_known(job).await?;
+    let timing = &job.backends().settings.timing;
+    let end = requested.plus(timing.gone);
+    let mut silent = 0;
+    loop {
+        match hosts.boot_id(&row).await {
+            Ok(boot) if boot != before => return Ok(Some(rebooted_already(&row, &boot, &before))),
+            Ok(_) => silent = 0,
+            Err(error) if error.kind == FailureKind::Identity => return Err(error.into()),
+            // one answer that got lost is no reboot
+            Err(error) if error.kind.is_passing() && silent < 2 => silent += 1,
+            Err(error) if error.kind.is_passing() => {
+                let words = format!("{} was asked before, in boot {before}, and does not answer", row.name);
+                return Ok(Some(words));
+            }
+            // a host that goes down refuses logins
+            Err(error) => job.say(format!("{}: {error}", row.name)),
+        }
+        if now() >= end {
+            let words = format!("{} kept its boot for {}", row.name, brief(timing.gone));
+            job.warn(format!("{words}: the request did not reach it, and is made again")).await;
+            return Ok(None);
+        }
+        job.say(format!(
+            "{} may have been asked to reboot {} ago and still answers: waiting before it is asked again",
+            row.name,
+            brief(now().since(requested))
+        ));
+        tokio::time::sleep(timing.poll).await;
     }
 }
 

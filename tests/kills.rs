@@ -1,0 +1,274 @@
+//! A control-plane reboot whose process is killed with SIGKILL, at every step's end and in the middle of every step, and
+//! resumed each time: the cluster, which another process serves, must not notice.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const PITSTOP: &str = env!("CARGO_BIN_EXE_pitstop");
+
+/// The steps of a reboot.
+const STEPS: usize = 16;
+
+/// A served cluster; ends with the test.
+struct Served {
+    child: Child,
+    dir: tempfile::TempDir,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // it may have ended by itself
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let sim = dir.path().join("sim");
+        let mut child = pitstop(dir.path())
+            .args(["sim", "--speed", "50", "--dir"])
+            .arg(&sim)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a simulated cluster");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        assert!(lines.any(|line| line.expect("a line").contains("Ctrl-C ends it")), "it did not start");
+        // a host that was asked is gone within 2 s here, as the cluster is that much faster than life
+        let config = sim.join("config.toml");
+        let text = std::fs::read_to_string(&config).expect("its configuration");
+        let text = text.replace("settle = ", "gone = \"3s\"\nsettle = ");
+        std::fs::write(&config, text).expect("its configuration");
+        Self { child, dir }
+    }
+
+    fn command(&self) -> Command {
+        let sim = self.dir.path().join("sim");
+        let mut command = pitstop(self.dir.path());
+        command.arg("--kubeconfig").arg(sim.join("kubeconfig"));
+        command.arg("--config").arg(sim.join("config.toml"));
+        command
+    }
+
+    /// Runs it until it ends or the hook kills it; whether it was killed.
+    fn run(&self, args: &[&str], die_at: Option<&str>) -> bool {
+        let mut command = self.command();
+        command.args(args);
+        if let Some(text) = die_at {
+            command.env("PITSTOP_DIE_AT", text);
+        }
+        let output = command.output().expect("pitstop runs");
+        let killed = is_killed(output.status);
+        assert!(
+            killed || output.status.success(),
+            "{args:?} dying at {die_at:?}: {:?}\n{}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        killed
+    }
+
+    /// Runs it and kills it from outside as soon as it tells of progress in a step.
+    fn run_until_progress(&self, args: &[&str], step: usize) -> bool {
+        let mut child =
+            self.command().args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let mut told = Vec::new();
+        for line in lines {
+            let Ok(line) = line else { break };
+            told.push(line.clone());
+            let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+            if event["event"] == "progressed" && event["step"] == step {
+                child.kill().expect("killed");
+                break;
+            }
+        }
+        let status = child.wait().expect("its end");
+        assert!(is_killed(status), "{status:?} before any progress in step {step}: {}", told.join("\n"));
+        true
+    }
+
+    fn journal(&self) -> PathBuf {
+        let runs = self.dir.path().join("state/pitstop/runs");
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(runs).expect("journals").map(|entry| entry.expect("one").path()).collect();
+        assert_eq!(files.len(), 1, "one run, one journal: {files:?}");
+        files.remove(0)
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let text = std::fs::read_to_string(self.dir.path().join("sim/kubeconfig")).expect("a kubeconfig");
+        let config = Kubeconfig::from_yaml(&text).expect("a kubeconfig");
+        let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+            .await
+            .expect("usable");
+        let client = kube::Client::try_from(config).expect("a client");
+        let request = http::Request::get(path).body(Vec::new()).expect("a request");
+        client.request(request).await.expect("an answer")
+    }
+
+    async fn boot_id(&self, node: &str) -> String {
+        let node = self.get(&format!("/api/v1/nodes/{node}")).await;
+        node["status"]["nodeInfo"]["bootID"].as_str().expect("a boot id").to_owned()
+    }
+}
+
+fn is_killed(status: std::process::ExitStatus) -> bool {
+    std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
+}
+
+/// The binary with a home of its own.
+fn pitstop(home: &Path) -> Command {
+    let mut command = Command::new(PITSTOP);
+    command.env_clear().env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command.env("USER", "ann").stdin(Stdio::null());
+    command
+}
+
+/// Where a process is killed.
+#[derive(Debug, Clone)]
+enum Death {
+    /// When this text is on the disk.
+    At(String),
+    /// From outside, when it tells of progress in this step.
+    InProgressOf(usize),
+}
+
+/// One run, killed at each of the points in turn and resumed by the next process; the last one brings it to its end.
+async fn killed_again_and_again(node: &str, deaths: &[Death]) {
+    let served = Served::start();
+    let before = served.boot_id(node).await;
+    let mut kills = Vec::new();
+    for (count, death) in deaths.iter().chain([&Death::At(String::new())]).enumerate() {
+        let run = id(&served, count);
+        let args: Vec<&str> = match &run {
+            None => vec!["run", "reboot", node, "--yes", "-o", "json"],
+            Some(id) => vec!["runs", "resume", id, "--yes", "-o", "json"],
+        };
+        let is_killed = match death {
+            Death::At(text) if text.is_empty() => served.run(&args, None),
+            Death::At(text) => served.run(&args, Some(text)),
+            Death::InProgressOf(step) => served.run_until_progress(&args, *step),
+        };
+        kills.push((death.clone(), is_killed));
+        let is_over = !is_killed;
+        assert!(!is_over || count == deaths.len(), "it ended before it was killed: {kills:?}");
+    }
+    untouched(&served, node, &before).await;
+    accounted_for(&served, deaths.len());
+}
+
+fn id(served: &Served, count: usize) -> Option<String> {
+    (count > 0).then(|| served.journal().file_stem().expect("a name").to_string_lossy().into_owned())
+}
+
+/// What the server saw: one reboot, no pod evicted twice, the lock free, the node as it was found.
+async fn untouched(served: &Served, node: &str, before: &str) {
+    assert_ne!(served.boot_id(node).await, before, "it has rebooted");
+    let events = served.get("/api/v1/events").await;
+    let reboots: u64 = events["items"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .filter(|event| event["reason"] == "Rebooted" && event["involvedObject"]["name"] == *node)
+        .map(|event| event["count"].as_u64().unwrap_or(1))
+        .sum();
+    assert_eq!(reboots, 1, "{events}");
+
+    let history = served.get("/sim/history").await;
+    let history = history.as_array().expect("a history");
+    let mut evicted: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in
+        history.iter().filter(|entry| entry["path"].as_str().is_some_and(|path| path.ends_with("/eviction")))
+    {
+        let uid = entry["body"]["deleteOptions"]["preconditions"]["uid"].as_str().expect("pinned to its uid");
+        if entry["code"] == 201 {
+            *evicted.entry(uid.to_owned()).or_default() += 1;
+        }
+    }
+    assert!(!evicted.is_empty() && evicted.values().all(|times| *times == 1), "{evicted:?}");
+    let cordons = history.iter().filter(|entry| {
+        entry["path"] == format!("/api/v1/nodes/{node}")
+            && entry["code"] == 200
+            && entry["body"]["spec"]["unschedulable"] == true
+    });
+    assert_eq!(cordons.count(), 1, "cordoned once");
+
+    let lease = served.get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/pitstop").await;
+    assert!(lease["spec"]["holderIdentity"].is_null(), "{lease}");
+    let found = served.get(&format!("/api/v1/nodes/{node}")).await;
+    assert!(found["spec"]["unschedulable"].as_bool() != Some(true), "{}", found["spec"]);
+    let notes = found["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    assert!(!notes.keys().any(|key| key.starts_with("pitstop.dev/")), "{notes:?}");
+}
+
+/// The journal and the report tell of every process.
+fn accounted_for(served: &Served, kills: usize) {
+    let text = std::fs::read_to_string(served.journal()).expect("the journal");
+    let headers = text.lines().filter(|line| line.starts_with("{\"line\":\"header\"")).count();
+    assert_eq!(headers, kills + 1, "every process wrote its header");
+}
+
+fn ended(step: usize) -> Death {
+    Death::At(format!("\"event\":\"step_ended\",\"step\":{step},"))
+}
+
+fn started(step: usize) -> Death {
+    Death::At(format!("\"event\":\"step_started\",\"step\":{step},"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_of_every_step() {
+    let deaths: Vec<Death> = (0..STEPS).map(ended).collect();
+    killed_again_and_again("cp-1", &deaths).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_beginning_of_every_step() {
+    let deaths: Vec<Death> = (0..STEPS).map(started).collect();
+    killed_again_and_again("cp-2", &deaths).await;
+}
+
+/// Right before and right after each request that changes something.
+#[tokio::test(flavor = "multi_thread")]
+async fn around_every_change() {
+    let node = "cp-3";
+    let changes = [
+        "take the maintenance lock".to_owned(),
+        "store an etcd snapshot".to_owned(),
+        format!("archive /etc/kubernetes of {node}"),
+        format!("cordon {node}"),
+        "evict ".to_owned(),
+        format!("reboot {node}"),
+        format!("uncordon {node}"),
+        "give the maintenance lock back".to_owned(),
+    ];
+    let lines = |change: &String| {
+        let of = |line: &str| Death::At(format!("\"line\":\"{line}\"&\"change\":\"{change}"));
+        // what was asked for in vain is asked for again, so that each has an answer
+        [of("intent"), of("result")]
+    };
+    let mut deaths: Vec<Death> = changes.iter().flat_map(lines).collect();
+    // noted as asked for, and not yet announced
+    let noted = Death::At("\"line\":\"memory\"&\"reboot_requested\":1".to_owned());
+    deaths.insert(10, noted);
+    killed_again_and_again(node, &deaths).await;
+}
+
+/// From outside, while it waits for something. (A host that goes down at once is not waited for.)
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_step_waits() {
+    let deaths: Vec<Death> = [0, 2, 6, 8, 11, 12, 14].map(Death::InProgressOf).to_vec();
+    killed_again_and_again("cp-1", &deaths).await;
+}
