@@ -126,6 +126,7 @@ pub fn member(id: u64, on: &str) -> MemberRow {
             downgrading: false,
         }),
         lag: Some(0),
+        peer_urls: Vec::new(),
     }
 }
 

@@ -1,5 +1,13 @@
 //! etcd members as rows, and the arithmetic of quorum.
 
+pub mod alarm;
+mod hash;
+mod quorum;
+
+pub use alarm::Alarm;
+pub use hash::{HashReading, KeyspaceHash};
+pub use quorum::Quorum;
+
 use super::feed::Liveness;
 use super::ids::NodeName;
 use super::report::Report;
@@ -76,6 +84,9 @@ pub struct MemberRow {
     pub status: Option<MemberStatus>,
     /// Entries behind the most advanced member at the last sample (`max(index) − applied`).
     pub lag: Option<u64>,
+    /// What it advertises to the other members.
+    #[serde(default)]
+    pub peer_urls: Vec<String>,
 }
 
 /// The backend quota that etcd has when none is set (`--quota-backend-bytes`, 2 GiB).
@@ -128,12 +139,19 @@ impl MemberRow {
         if self.status.as_ref().is_some_and(|status| status.downgrading) {
             concerns.push("a downgrade is in progress".to_owned());
         }
-        if let Some(version) = self.status.as_ref().and_then(|status| parse_version(&status.version))
-            && ((3, 5, 0)..(3, 5, 3)).contains(&version)
-        {
-            concerns.push("versions 3.5.0 to 3.5.2 may corrupt data when they crash: upgrade".to_owned());
-        }
         concerns
+    }
+
+    /// What is no reason to stop, and should be known before the next upgrade: each in words.
+    pub fn advice(&self) -> Vec<String> {
+        let version = self.status.as_ref().and_then(|status| parse_version(&status.version));
+        let words = match version {
+            Some((3, 5, 0..=2)) => "versions 3.5.0 to 3.5.2 may corrupt data when they crash: upgrade",
+            // https://etcd.io/docs/v3.6/upgrades/upgrade_3_6: learners whose promotion was not kept
+            Some((3, 5, 3..=19)) => "upgrade to 3.5.20 or newer before 3.6",
+            _ => return Vec::new(),
+        };
+        vec![words.to_owned()]
     }
 }
 
@@ -184,13 +202,52 @@ impl EtcdView {
     /// What is wrong, or worth a look, beyond single members: each in words.
     pub fn concerns(&self) -> Vec<String> {
         let mut concerns: Vec<String> = self.disagreement.iter().cloned().collect();
+        concerns.extend(self.alarms().iter().map(|alarm| alarm.words(&self.name_of(alarm.member))));
         for member in &self.members {
             concerns.extend(member.concerns().into_iter().map(|text| format!("{}: {text}", member.label())));
         }
-        if !self.is_silent() && !self.members.is_empty() && self.leader().is_none() {
-            concerns.push("no leader that a majority of the voters names".to_owned());
+        match self.leader() {
+            Some(leader) => concerns.extend(self.strays(leader)),
+            None if !self.is_silent() && !self.members.is_empty() => {
+                concerns.push("no leader that a majority of the voters names".to_owned());
+            }
+            None => {}
         }
         concerns
+    }
+
+    /// Voters that answer, and follow another leader or count another term than the majority.
+    fn strays(&self, leader: &MemberRow) -> Vec<String> {
+        let said = |member: &MemberRow| member.status.as_ref().map(|status| (status.leader, status.term));
+        let term = said(leader).map(|(_, term)| term);
+        let voters = self.members.iter().filter(|member| !member.learner && member.speaks());
+        voters
+            .filter_map(|member| {
+                let (follows, counts) = said(member).filter(|(follows, _)| *follows != 0)?;
+                let is_stray = follows != leader.id || (leader.speaks() && Some(counts) != term);
+                is_stray.then(|| {
+                    let (who, whom) = (member.label(), self.name_of(Some(follows)));
+                    format!("{who}: follows {whom} in term {counts}, unlike the majority")
+                })
+            })
+            .collect()
+    }
+
+    /// The alarms that are up, by the word of every member that answers; each once.
+    pub fn alarms(&self) -> Vec<Alarm> {
+        let speaking = self.members.iter().filter(|member| member.speaks());
+        let errors = speaking.filter_map(|member| member.status.as_ref()).flat_map(|status| &status.errors);
+        let mut alarms: Vec<Alarm> = errors.filter_map(|error| Alarm::parse(error)).collect();
+        alarms.sort();
+        alarms.dedup();
+        alarms
+    }
+
+    /// A member by its id: its name, its id when it has none or is not listed, or words for none.
+    pub fn name_of(&self, id: Option<u64>) -> String {
+        let Some(id) = id else { return "a member that it does not name".to_owned() };
+        let row = self.members.iter().find(|member| member.id == id);
+        row.map_or_else(|| format!("{id:x}"), MemberRow::label)
     }
 
     /// Whether there are members, and none of them answered in the last round: nothing is known of the quorum then.
@@ -224,80 +281,6 @@ impl EtcdView {
     }
 }
 
-/// Voting members and how many of them are healthy. Unstarted members count as voters, learners do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quorum {
-    /// Voting members N.
-    pub voters: usize,
-    /// Healthy voting members.
-    pub healthy: usize,
-}
-
-impl Quorum {
-    /// ⌊N/2⌋ + 1.
-    pub fn needed(self) -> usize {
-        self.voters / 2 + 1
-    }
-
-    /// How many healthy voters may still be lost; `None` = quorum is already lost.
-    pub fn margin(self) -> Option<usize> {
-        self.healthy.checked_sub(self.needed())
-    }
-
-    /// Whether a member may go away: healthy voters without it must still make a quorum. The member stays a voter
-    /// (a reboot is not a removal), so N does not shrink.
-    pub fn may_lose(self, is_voter: bool, is_healthy: bool) -> bool {
-        let remaining = self.healthy - usize::from(is_voter && is_healthy && self.healthy > 0);
-        remaining >= self.needed()
-    }
-
-    /// `etcd 3/3, can lose 1`, `etcd 2/3, can lose 0`, `etcd 1/3, QUORUM LOST`.
-    pub fn words(self) -> String {
-        match self.margin() {
-            Some(spare) => format!("etcd {}/{}, can lose {spare}", self.healthy, self.voters),
-            None => format!("etcd {}/{}, QUORUM LOST", self.healthy, self.voters),
-        }
-    }
-}
-
-/// What a member says of its keyspace up to a revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HashReading {
-    /// The member's name.
-    pub member: String,
-    /// CRC-32C of the keys up to the revision (`HashKV`).
-    pub hash: u32,
-    /// From which revision on the member still has history: hashes compare only when this is equal.
-    pub compacted: i64,
-}
-
-/// The keyspaces of several members, hashed at one revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyspaceHash {
-    /// The revision.
-    pub revision: i64,
-    /// What each voter says.
-    pub readings: Vec<HashReading>,
-}
-
-impl KeyspaceHash {
-    /// `Some(true)` when every member says the same, `Some(false)` when two that can be compared differ, `None` when
-    /// the members cannot be compared now (fewer than two, or compacted at different revisions): ask again.
-    pub fn agrees(&self) -> Option<bool> {
-        let comparable = |a: &HashReading, b: &HashReading| a.compacted == b.compacted;
-        let pairs = || {
-            self.readings
-                .iter()
-                .enumerate()
-                .flat_map(|(index, a)| self.readings.iter().skip(index + 1).map(move |b| (a, b)))
-        };
-        if pairs().any(|(a, b)| comparable(a, b) && a.hash != b.hash) {
-            return Some(false);
-        }
-        (self.readings.len() > 1 && pairs().all(|(a, b)| comparable(a, b))).then_some(true)
-    }
-}
-
 /// What the observation of etcd tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -309,111 +292,5 @@ pub enum EtcdNews {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn member(id: u64, leader: u64, term: u64) -> MemberRow {
-        let status = MemberStatus {
-            at: Stamp(0),
-            latency: Duration::ZERO,
-            version: "3.5.21".into(),
-            leader,
-            term,
-            index: 10,
-            applied: 10,
-            db_size: 1000,
-            db_in_use: 500,
-            quota: None,
-            revision: 5,
-            errors: Vec::new(),
-            downgrading: false,
-        };
-        MemberRow {
-            id,
-            name: format!("m{id}"),
-            node: None,
-            learner: false,
-            health: MemberHealth::Healthy,
-            status: Some(status),
-            lag: Some(0),
-        }
-    }
-
-    fn view(members: Vec<MemberRow>) -> EtcdView {
-        EtcdView { members, ..EtcdView::default() }
-    }
-
-    #[test]
-    fn a_leader_needs_a_majority_in_the_newest_term() {
-        let leads = |members| view(members).leader().map(|leader| leader.id);
-        assert_eq!(leads(vec![member(1, 1, 4), member(2, 1, 4), member(3, 1, 4)]), Some(1));
-        // cut off with an older term, it still names itself
-        assert_eq!(leads(vec![member(1, 1, 4), member(2, 2, 5), member(3, 2, 5)]), Some(2));
-        assert_eq!(leads(vec![member(1, 1, 4), member(2, 2, 5), member(3, 0, 5)]), None);
-        let mut silent = member(1, 1, 4);
-        silent.health = MemberHealth::Silent(Report::new(super::super::report::FailureKind::Timeout, "x"));
-        assert_eq!(leads(vec![silent.clone(), member(2, 1, 4), member(3, 1, 4)]), Some(1));
-        assert_eq!(leads(vec![silent.clone(), silent, member(3, 1, 4)]), None);
-    }
-
-    #[test]
-    fn hashes_compare_only_at_one_compaction() {
-        let reading = |hash, compacted| HashReading { member: "m".into(), hash, compacted };
-        let agrees = |readings| KeyspaceHash { revision: 1, readings }.agrees();
-        assert_eq!(agrees(vec![reading(1, 5), reading(1, 5), reading(1, 5)]), Some(true));
-        assert_eq!(agrees(vec![reading(1, 5), reading(2, 5), reading(9, 6)]), Some(false));
-        assert_eq!(agrees(vec![reading(1, 5), reading(2, 6)]), None);
-        assert_eq!(agrees(vec![reading(1, 5)]), None);
-    }
-
-    #[test]
-    fn concerns_name_the_member_and_the_figure() {
-        let mut full = member(7, 7, 1);
-        if let Some(status) = &mut full.status {
-            status.quota = Some(1000);
-            status.version = "3.5.1".into();
-        }
-        full.lag = Some(4000);
-        let all = view(vec![full]).concerns();
-        assert_eq!(all.len(), 3, "{all:?}");
-        assert!(all.iter().any(|text| text == "m7: is 4000 entries behind"), "{all:?}");
-        assert!(all.iter().any(|text| text == "m7: database file takes 100% of its quota"), "{all:?}");
-    }
-
-    #[test]
-    fn rebooting_keeps_the_number_of_voters() {
-        let may = |voters, healthy, target_healthy| Quorum { voters, healthy }.may_lose(true, target_healthy);
-        assert!(may(3, 3, true));
-        assert!(!may(3, 2, true));
-        assert!(may(3, 2, false));
-        assert!(may(4, 4, true));
-        assert!(!may(4, 3, true));
-        assert!(may(5, 4, true));
-        assert!(!may(2, 2, true));
-        assert!(!may(1, 1, true));
-    }
-
-    #[test]
-    fn quorum_is_lost_only_by_the_word_of_a_member() {
-        let silent = |id| {
-            let health = MemberHealth::Silent(Report::new(super::super::report::FailureKind::Timeout, "x"));
-            MemberRow { health, ..member(id, 1, 4) }
-        };
-        let none = view(vec![silent(1), silent(2), silent(3)]);
-        assert_eq!(none.words().as_deref(), Some("etcd: no member answers, quorum not known"));
-        assert!(!none.quorum().unwrap().may_lose(true, false), "not known is not healthy");
-        let one = view(vec![silent(1), silent(2), member(3, 0, 4)]);
-        assert_eq!(one.words().as_deref(), Some("etcd 1/3, QUORUM LOST"));
-        let alarmed =
-            |id| MemberRow { health: MemberHealth::Unhealthy(vec!["alarm".into()]), ..member(id, 1, 4) };
-        let led = view(vec![member(1, 1, 4), alarmed(2), alarmed(3)]);
-        assert_eq!(led.words().as_deref(), Some("etcd 1/3 healthy, none to spare"));
-        assert_eq!(EtcdView::default().words(), None);
-    }
-
-    #[test]
-    fn words_name_the_margin() {
-        assert_eq!(Quorum { voters: 3, healthy: 3 }.words(), "etcd 3/3, can lose 1");
-        assert_eq!(Quorum { voters: 3, healthy: 1 }.words(), "etcd 1/3, QUORUM LOST");
-    }
-}
+#[path = "etcd/tests.rs"]
+mod tests;

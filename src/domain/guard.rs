@@ -273,6 +273,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
 ///
 /// Only what is known speaks here. What is not known is the gates' matter, and they take it as not passed.
 fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
+    deny_under_alarm(node, world)?;
     deny_loss_of_quorum(node, world.etcd)?;
     let Some(nodes) = world.nodes else { return Ok(()) };
     if !nodes.get(node).is_none_or(NodeRow::is_control_plane) {
@@ -289,6 +290,18 @@ fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
         )
         .hint(format!("bring {} back first", away.name))),
     }
+}
+
+/// An alarm concerns the whole cluster, whichever member it names: no control plane is touched under one.
+fn deny_under_alarm(node: &NodeName, world: World<'_>) -> Result<(), Report> {
+    let Some(etcd) = world.etcd else { return Ok(()) };
+    let is_worker = world.nodes.and_then(|nodes| nodes.get(node)).is_some_and(|row| !row.is_control_plane());
+    let Some(alarm) = etcd.alarms().into_iter().next() else { return Ok(()) };
+    if is_worker && etcd.on_node(node).is_none() {
+        return Ok(());
+    }
+    let words = alarm.words(&etcd.name_of(alarm.member));
+    Err(Report::new(FailureKind::Denied, format!("rebooting {node} is denied: etcd has an {words}")))
 }
 
 /// Safe iff the healthy voters without this one still make ⌊N/2⌋+1 of the N voters (a reboot is no removal).

@@ -1,9 +1,10 @@
 //! The ladder, case by case, and two properties that must hold for every world.
 
 use super::*;
-use crate::domain::etcd::{MemberHealth, MemberRow};
+use crate::domain::etcd::{MemberHealth, MemberRow, MemberStatus};
 use crate::domain::feed::Row;
 use crate::domain::node::Readiness;
+use crate::domain::time::Stamp;
 use proptest::prelude::*;
 
 fn node(name: &str, is_control_plane: bool, is_ready: bool) -> NodeRow {
@@ -39,7 +40,16 @@ fn nodes(rows: impl IntoIterator<Item = NodeRow>) -> Table<NodeRow> {
 
 fn member(id: u64, node: &str, is_healthy: bool, learner: bool) -> MemberRow {
     let health = if is_healthy { MemberHealth::Healthy } else { MemberHealth::Unstarted };
-    MemberRow { id, name: node.into(), node: Some(node.into()), learner, health, status: None, lag: None }
+    MemberRow {
+        id,
+        name: node.into(),
+        node: Some(node.into()),
+        learner,
+        health,
+        status: None,
+        lag: None,
+        peer_urls: Vec::new(),
+    }
 }
 
 fn cluster(ready: [bool; 3]) -> (Table<NodeRow>, EtcdView) {
@@ -111,6 +121,36 @@ fn losing_quorum_is_denied_with_the_arithmetic() {
     );
     // the member that is down may be rebooted: it is not counted as healthy anyway
     assert!(demand(&policy(), &request(Kind::Reboot, &["cp-1"]), world).is_ok());
+}
+
+#[test]
+fn under_an_alarm_no_control_plane_is_rebooted() {
+    let (nodes, mut etcd) = cluster([true; 3]);
+    for member in &mut etcd.members {
+        member.health = MemberHealth::Unhealthy(vec!["alarm NOSPACE".into()]);
+        member.status = Some(MemberStatus {
+            at: Stamp(0),
+            latency: std::time::Duration::ZERO,
+            version: "3.5.21".into(),
+            leader: 1,
+            term: 1,
+            index: 1,
+            applied: 1,
+            db_size: 1,
+            db_in_use: 1,
+            quota: None,
+            revision: 1,
+            errors: vec!["memberID:3 alarm:NOSPACE".into()],
+            downgrading: false,
+        });
+    }
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let denied = demand(&policy(), &request(Kind::Reboot, &["cp-1"]), world).unwrap_err();
+    let words =
+        "rebooting cp-1 is denied: etcd has an alarm NOSPACE on cp-3: a database has reached its quota";
+    assert!(denied.message.starts_with(words), "{denied}");
+    assert!(demand(&policy(), &request(Kind::Reboot, &["worker-1"]), world).is_ok());
+    assert!(demand(&policy(), &request(Kind::Snapshot, &[]), world).is_ok());
 }
 
 #[test]

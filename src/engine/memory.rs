@@ -19,6 +19,9 @@ pub struct MemberBefore {
     pub cluster_id: Option<u64>,
     /// The highest commit index of any member.
     pub index: u64,
+    /// The store's revision by this member's own word.
+    #[serde(default)]
+    pub revision: i64,
 }
 
 impl Memory {

@@ -193,6 +193,7 @@ pub fn member(id: u64, on: &str) -> MemberRow {
             downgrading: false,
         }),
         lag: Some(id - 1),
+        peer_urls: Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::backend::error::Error;
 use crate::backend::host::split_address;
-use crate::domain::etcd::{EtcdView, MemberHealth, MemberRow, MemberStatus};
+use crate::domain::etcd::{Alarm, EtcdView, MemberHealth, MemberRow, MemberStatus};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
@@ -76,6 +76,7 @@ impl Memory {
                     health,
                     status: self.statuses.get(&member.id).cloned(),
                     lag: answer.zip(head).map(|(answer, head)| head.saturating_sub(answer.status.applied)),
+                    peer_urls: member.peer_ur_ls.iter().map(|url| clean(url)).collect(),
                 }
             })
             .collect();
@@ -210,9 +211,9 @@ fn problems(answer: &Answer) -> Vec<String> {
         problems.push("sees no leader".to_owned());
     }
     for error in &answer.status.errors {
-        match alarm(error) {
-            Some((member, name)) if member == answer.member_id || member == 0 => {
-                problems.push(format!("alarm {name}"));
+        match Alarm::parse(error) {
+            Some(alarm) if alarm.names(answer.member_id) => {
+                problems.push(format!("alarm {}", alarm.trouble));
             }
             Some(_) => {}
             None if error.ends_with("no leader") && answer.status.leader == 0 => {}
@@ -220,18 +221,6 @@ fn problems(answer: &Answer) -> Vec<String> {
         }
     }
     problems
-}
-
-/// Member and kind of an alarm as `Status.errors` has it: `memberID:123 alarm:NOSPACE`.
-fn alarm(error: &str) -> Option<(u64, &str)> {
-    let mut words = error.split_whitespace();
-    let first = words.next()?;
-    // protobuf leaves the member out when it is 0
-    let (member, kind) = match first.strip_prefix("memberID:") {
-        Some(id) => (id.parse().ok()?, words.next()?),
-        None => (0, first),
-    };
-    Some((member, kind.strip_prefix("alarm:")?))
 }
 
 /// What two lists must agree in.

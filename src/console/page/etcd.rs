@@ -16,6 +16,13 @@ pub(super) fn facts(model: &Model, id: u64) -> Option<Vec<Fact>> {
         row.node.as_ref().map_or("could not be matched to a node", |node| node.as_str()),
     ));
     facts.extend(health(row));
+    let alarms = etcd.alarms();
+    facts.extend(list(
+        Tone::Bad,
+        "alarms",
+        alarms.iter().map(|alarm| alarm.words(&etcd.name_of(alarm.member))),
+    ));
+    facts.extend(list(Tone::Attention, "advice", row.advice().into_iter()));
     if let Some(status) = &row.status {
         facts.extend(self::status(model, status, row.lag));
     }

@@ -79,6 +79,9 @@ fn trouble(view: &EtcdView) -> Option<String> {
     if let Some(words) = &view.disagreement {
         return Some(words.clone());
     }
+    if let Some(alarm) = view.alarms().first() {
+        return Some(alarm.words(&view.name_of(alarm.member)));
+    }
     let leaderless = !view.members.is_empty() && !view.is_silent() && view.leader().is_none();
     leaderless.then(|| "no leader that a majority of the voters names".to_owned())
 }
@@ -148,7 +151,7 @@ fn lag<'a>(look: &Look, row: &MemberRow) -> Span<'a> {
 
 /// What is wrong with it, or worth a look.
 fn notes<'a>(look: &Look, row: &MemberRow) -> Line<'a> {
-    let words = row.concerns();
+    let words = [row.concerns(), row.advice()].concat();
     let tone = if row.health.is_healthy() { Tone::Warn } else { Tone::Bad };
     look.line(tone, words.join("; "))
 }

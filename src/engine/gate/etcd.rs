@@ -2,7 +2,7 @@
 
 use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
-use crate::domain::etcd::{EtcdView, LAG_LIMIT};
+use crate::domain::etcd::{EtcdView, LAG_LIMIT, MemberRow};
 use crate::domain::feed::Table;
 use crate::domain::gate::{Gate, Verdict};
 use crate::domain::node::NodeRow;
@@ -92,7 +92,7 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
             Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
         }
     }
-    let leader = view.leader().map_or_else(|| "none".to_owned(), crate::domain::etcd::MemberRow::label);
+    let leader = view.leader().map_or_else(|| "none".to_owned(), MemberRow::label);
     let term = term(view).map_or_else(String::new, |term| format!(", term {term}"));
     let lag = view.members.iter().filter_map(|member| member.lag).max().unwrap_or(0);
     verdict(
@@ -100,8 +100,16 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         names::ETCD_HEALTHY,
         ASKS,
         &offenders,
-        format!("leader {leader}{term} on two samples, {lag} entries behind at most"),
+        format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
     )
+}
+
+/// What is no reason to stop, and yet worth a word: each once.
+fn advice(view: &EtcdView) -> String {
+    let mut words: Vec<String> = view.members.iter().flat_map(MemberRow::advice).collect();
+    words.sort();
+    words.dedup();
+    words.into_iter().fold(String::new(), |text, word| text + "; " + &word)
 }
 
 fn term(view: &EtcdView) -> Option<u64> {
@@ -175,9 +183,15 @@ pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
         offenders.push("it belongs to another etcd cluster now, stop here".to_owned());
     }
     offenders.extend(row.concerns());
-    let applied = row.status.as_ref().map_or(0, |status| status.applied);
+    let (applied, revision) = row.status.as_ref().map_or((0, 0), |status| (status.applied, status.revision));
     if applied < before.index {
         offenders.push(format!("has applied {applied} of the {} entries that there were", before.index));
+    } else if row.speaks() && revision < before.revision {
+        // it has every entry, and yet fewer changes of keys than before
+        offenders.push(format!(
+            "its revision went back from {} to {revision}: its data was replaced, stop here",
+            before.revision
+        ));
     }
     verdict(scene, names::ETCD_MEMBER, ASKS, &offenders, format!("{:x}, applied {applied}", row.id))
 }

@@ -77,6 +77,7 @@ fn member(id: u64, on: &str, term: u64) -> MemberRow {
         health: MemberHealth::Healthy,
         status: Some(status),
         lag: Some(0),
+        peer_urls: Vec::new(),
     }
 }
 
@@ -135,7 +136,7 @@ fn back(memory: Memory) -> Scene {
 fn before() -> Memory {
     Memory {
         boot_before: Some("boot-1".into()),
-        member_before: Some(MemberBefore { id: 2, cluster_id: Some(7), index: 480 }),
+        member_before: Some(MemberBefore { id: 2, cluster_id: Some(7), index: 480, revision: 7 }),
         ..Memory::default()
     }
 }
@@ -359,6 +360,8 @@ fn a_member_with_another_id_or_lost_entries_is_not_the_one_that_left() {
         change(&mut scene.etcd.as_mut().unwrap().second.as_mut().unwrap().members[1]);
         scene
     };
+    let went_back = with(|row| row.status.as_mut().unwrap().revision = 6);
+    fails(&went_back, names::ETCD_MEMBER, "went back from 7 to 6");
     fails(&with(|row| row.id = 12), names::ETCD_MEMBER, "stop here");
     let behind = with(|row| row.status.as_mut().unwrap().applied = 479);
     fails(&behind, names::ETCD_MEMBER, "has applied 479 of the 480 entries");

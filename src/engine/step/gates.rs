@@ -84,7 +84,8 @@ fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
         let row = view.on_node(node)?;
         let index =
             view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.index).max();
-        Some(MemberBefore { id: row.id, cluster_id: view.cluster_id, index: index.unwrap_or(0) })
+        let revision = row.status.as_ref().map_or(0, |status| status.revision);
+        Some(MemberBefore { id: row.id, cluster_id: view.cluster_id, index: index.unwrap_or(0), revision })
     });
     let known = scene.pods.as_ref().map(|pods| baseline(pods)).unwrap_or_default();
     job.remember(|memory| {
