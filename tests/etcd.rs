@@ -2,12 +2,16 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "etcd/large.rs"]
+mod large;
 #[path = "etcd/liar.rs"]
 mod liar;
 #[path = "etcd/members.rs"]
 mod members;
 #[path = "support/rows.rs"]
 mod rows;
+#[path = "etcd/trouble.rs"]
+mod trouble;
 
 use liar::{Lie, serve};
 use members::{Members, client_of, free_ports, healthy, write_pair};

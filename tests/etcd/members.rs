@@ -8,6 +8,7 @@ use pitstop::domain::etcd::EtcdView;
 use pitstop::domain::ids::NodeName;
 use pitstop::sim::tls::{Authority, Pair, Subject};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +26,8 @@ pub struct Member {
 pub struct Members {
     pub dir: tempfile::TempDir,
     pub all: Vec<Member>,
+    /// Further flags of every member.
+    flags: Vec<String>,
 }
 
 /// Ports that were free a moment ago, all different.
@@ -57,6 +60,11 @@ pub fn server_of(authority: &Authority) -> Pair {
 impl Members {
     /// Starts `count` members, `cp-1` to `cp-N`, and waits until all are healthy and one leads.
     pub async fn start(count: usize) -> Self {
+        Self::start_with(count, &[]).await
+    }
+
+    /// The same with further flags.
+    pub async fn start_with(count: usize, flags: &[&str]) -> Self {
         let dir = tempfile::tempdir().expect("directory");
         let authority = Authority::generate("etcd-ca").expect("authority");
         std::fs::write(dir.path().join("ca.crt"), &authority.pair.cert).expect("write");
@@ -71,7 +79,8 @@ impl Members {
                 process: None,
             })
             .collect();
-        let mut members = Self { dir, all };
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut members = Self { dir, all, flags };
         let initial = members.initial_cluster();
         for index in 0..count {
             members.launch(index, &initial, "new");
@@ -115,6 +124,7 @@ impl Members {
             .args(["--cert-file", &file("server.crt"), "--key-file", &file("server.key")])
             .args(["--peer-client-cert-auth", "--peer-trusted-ca-file", &file("ca.crt")])
             .args(["--peer-cert-file", &file("server.crt"), "--peer-key-file", &file("server.key")])
+            .args(&self.flags)
             .env("ETCD_UNSUPPORTED_ARCH", std::env::consts::ARCH.replace("aarch64", "arm64"))
             .stdout(Stdio::null())
             .stderr(log)
@@ -168,19 +178,53 @@ impl Members {
         Etcd::new(self.options(), Dialer::tcp(), None)
     }
 
-    /// Runs etcd's own client against a member.
-    pub fn etcdctl(&self, index: usize, arguments: &[&str]) -> String {
-        let output = Command::new("etcdctl")
+    /// etcd's own client for a member.
+    pub fn client(&self, index: usize) -> Command {
+        let mut command = Command::new("etcdctl");
+        command
             .env("ETCDCTL_API", "3")
             .arg(format!("--endpoints=https://127.0.0.1:{}", self.all[index].client))
             .arg(format!("--cacert={}", self.path("ca.crt").display()))
             .arg(format!("--cert={}", self.path("client.crt").display()))
-            .arg(format!("--key={}", self.path("client.key").display()))
-            .args(arguments)
-            .output()
-            .unwrap_or_else(|error| {
-                panic!("etcdctl cannot be started ({error}): tests/run installs what the tests need")
-            });
+            .arg(format!("--key={}", self.path("client.key").display()));
+        command
+    }
+
+    /// Puts a value that is too long for a command line; whether etcd took it.
+    pub fn put(&self, index: usize, key: &str, value: &[u8]) -> bool {
+        let mut child = self
+            .client(index)
+            .args(["put", key])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcdctl");
+        child.stdin.take().expect("its input").write_all(value).expect("written");
+        child.wait().expect("ended").success()
+    }
+
+    /// Fills the store with so many values of 1 MiB, no two alike.
+    pub fn fill(&self, count: usize) {
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        for number in 0..count {
+            let word = || {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                seed
+            };
+            let value: Vec<u8> =
+                std::iter::repeat_with(word).take(128 * 1024).flat_map(u64::to_le_bytes).collect();
+            assert!(self.put(0, &format!("/registry/large/{number}"), &value), "put {number}");
+        }
+    }
+
+    /// Runs etcd's own client against a member.
+    pub fn etcdctl(&self, index: usize, arguments: &[&str]) -> String {
+        let output = self.client(index).args(arguments).output().unwrap_or_else(|error| {
+            panic!("etcdctl cannot be started ({error}): tests/run installs what the tests need")
+        });
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "etcdctl {arguments:?}: {errors}");
         String::from_utf8(output.stdout).expect("text")

@@ -6,7 +6,7 @@ use crate::backend::clock;
 use crate::backend::error::Error;
 use crate::backend::store::part::Part;
 use crate::backend::store::verify::{Check, TRAILER};
-use crate::backend::store::{SnapshotFile, SnapshotMeta, stamp_for_name};
+use crate::backend::store::{MemberMeta, SnapshotFile, SnapshotMeta, stamp_for_name};
 use crate::domain::etcd::{EtcdView, MemberHealth, MemberRow};
 use crate::domain::guard::{Change, Permit};
 use crate::domain::ids::NodeName;
@@ -71,9 +71,21 @@ impl Etcd {
             member: member.label(),
             size,
             taken,
+            has_quorum: view.leader().is_some(),
+            members: view.members.iter().map(as_meta).collect(),
         };
         let (path, meta) = part.finish(sha256, describe).await?;
         Ok(SnapshotFile { path, meta })
+    }
+}
+
+fn as_meta(member: &MemberRow) -> MemberMeta {
+    MemberMeta {
+        id: format!("{:x}", member.id),
+        name: member.name.clone(),
+        node: member.node.clone(),
+        peer_urls: member.peer_urls.clone(),
+        learner: member.learner,
     }
 }
 

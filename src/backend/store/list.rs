@@ -70,14 +70,14 @@ pub fn newest_verified(dir: &Path, cluster_id: Option<&str>) -> Result<Option<Sn
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::part::Part;
     use super::super::verify::tests::snapshot;
     use super::*;
     use crate::backend::store::verify;
     use crate::domain::time::Stamp;
 
-    async fn store(dir: &Path, name: &str, taken: i64) -> PathBuf {
+    pub(in super::super) async fn store(dir: &Path, name: &str, taken: i64) -> PathBuf {
         let mut part = Part::create(dir, name).await.expect("create");
         let bytes = snapshot(3);
         part.write(&bytes).await.expect("write");
@@ -92,6 +92,8 @@ mod tests {
             member: "cp-1".into(),
             size,
             taken: Stamp(taken),
+            has_quorum: true,
+            members: Vec::new(),
         };
         part.finish(sha256, describe).await.expect("finish").0
     }

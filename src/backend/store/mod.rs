@@ -3,13 +3,18 @@
 //! A file gets its name only after it was written, flushed and read back; before that it is called `NAME.part` and is
 //! removed when anything goes wrong. Beside `NAME` stands `NAME.json`, the sidecar.
 
+pub mod here;
+pub mod keep;
 pub mod list;
 pub(crate) mod part;
+pub mod remote;
 pub mod verify;
 
 pub use list::{Listed, list, newest_verified};
+pub use remote::{Location, S3Options, Upload};
 pub use verify::verify;
 
+use crate::domain::ids::NodeName;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -31,6 +36,31 @@ pub struct SnapshotMeta {
     pub size: u64,
     /// When it was begun.
     pub taken: Stamp,
+    /// Whether the cluster had a quorum then. Without one the member may have missed the last writes.
+    #[serde(default = "yes")]
+    pub has_quorum: bool,
+    /// The members at that time: what a restore needs when nobody can be asked any more.
+    #[serde(default)]
+    pub members: Vec<MemberMeta>,
+}
+
+/// A member as a sidecar keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberMeta {
+    /// Its id, in hex.
+    pub id: String,
+    /// Its name; empty = it was never started.
+    pub name: String,
+    /// The node that hosted it.
+    pub node: Option<NodeName>,
+    /// What it advertised to the other members.
+    pub peer_urls: Vec<String>,
+    /// Whether it did not vote.
+    pub learner: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A snapshot on disk.
