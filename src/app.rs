@@ -1,5 +1,6 @@
 //! From a parsed command line to the room that does it.
 
+use crate::backend::store::Location;
 use crate::cli::{Cli, Command, Earlier, Global, Output, Rehearsal, Runs};
 use crate::connect::{Place, backends};
 use crate::console::shell::replay;
@@ -126,7 +127,11 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
         }
         Command::Snapshot { to, output } => {
             let here = std::env::current_dir().unwrap_or_default();
-            let place = Place { snapshot_dir: to.map(|to| here.join(to)), ..Place::new(global)? };
+            let absolute = |to| match to {
+                Location::Directory(dir) => Location::Directory(here.join(dir)),
+                bucket @ Location::Bucket(_) => bucket,
+            };
+            let place = Place { snapshot_to: to.map(absolute), ..Place::new(global)? };
             let manner = Manner {
                 is_confirmed: true,
                 context: global.context.clone(),

@@ -1,5 +1,6 @@
 //! The command line: what may be typed, and its help. Flags that kubectl has bear kubectl's names.
 
+use crate::backend::store::Location;
 use crate::config::{Preset, ThemeName};
 use crate::domain::config::DrainOptions;
 use crate::domain::plan::Kind;
@@ -160,9 +161,10 @@ pub enum Command {
     },
     /// Take, verify and store an etcd snapshot
     Snapshot {
-        /// Directory for the file [default: [cluster.X.snapshot] dir]
-        #[arg(long, value_name = "DIR", value_parser = directory)]
-        to: Option<PathBuf>,
+        /// Directory for the file, or a bucket for a copy beside the one in [cluster.X.snapshot] dir: s3://bucket/prefix,
+        /// gs://bucket/prefix, az://container/prefix [default: as configured]
+        #[arg(long, value_name = "PLACE")]
+        to: Option<Location>,
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
@@ -378,11 +380,3 @@ fn speed(text: &str) -> Result<f64, String> {
 #[cfg(test)]
 #[path = "cli_tests.rs"]
 mod tests;
-
-/// A directory of this machine. Object stores are not reached yet: a directory named `s3:` must not be taken for one.
-fn directory(text: &str) -> Result<PathBuf, String> {
-    if text.contains("://") {
-        return Err("only a directory of this machine is supported yet".to_owned());
-    }
-    Ok(PathBuf::from(text))
-}

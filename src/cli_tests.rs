@@ -51,7 +51,7 @@ fn without_flags_the_drain_is_as_the_console_has_it() {
 #[test]
 fn what_is_not_built_is_not_offered() {
     for line in
-        ["pitstop run upgrade cp-1", "pitstop run roll", "pitstop watch", "pitstop snapshot --to s3://b/x"]
+        ["pitstop run upgrade cp-1", "pitstop run roll", "pitstop watch", "pitstop snapshot --to ftp://b/x"]
     {
         assert!(parse(line).is_err(), "{line}");
     }

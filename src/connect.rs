@@ -4,11 +4,13 @@ use crate::backend::dial::Dialer;
 use crate::backend::etcd::Etcd;
 use crate::backend::host::Hosts;
 use crate::backend::kube::{Cluster, KubeOptions};
+use crate::backend::store::{Location, Upload};
 use crate::cli::Global;
 use crate::config::{ClusterConfig, Config, holder};
 use crate::domain::config::Policy;
 use crate::domain::report::Report;
 use crate::engine::drain::Reserved;
+use crate::engine::settings::Backup;
 use crate::engine::{Backends, Settings, Timing};
 use std::path::{Path, PathBuf};
 
@@ -23,8 +25,8 @@ pub struct Place {
     pub is_read_only: bool,
     /// Where state is kept.
     pub state_dir: PathBuf,
-    /// Where snapshots go instead of the configured directory.
-    pub snapshot_dir: Option<PathBuf>,
+    /// Where snapshots go instead of the configured places.
+    pub snapshot_to: Option<Location>,
 }
 
 impl Place {
@@ -47,7 +49,7 @@ impl Place {
                 maintenance_namespace: None,
             },
             state_dir: crate::config::state_dir(),
-            snapshot_dir: None,
+            snapshot_to: None,
             config,
         })
     }
@@ -82,16 +84,24 @@ fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends
     let hosts = config.ssh.options(&place.state_dir).map(|options| Hosts::new(options, Dialer::tcp()));
     let etcd = config.etcd.options().map(|options| Etcd::new(options, Dialer::tcp(), hosts.clone()));
     let context = cluster.context().to_owned();
-    let snapshot_dir = place
-        .snapshot_dir
-        .clone()
+    let (dir, bucket) = match place.snapshot_to.clone() {
+        Some(Location::Directory(dir)) => (Some(dir), None),
+        bucket => (None, bucket),
+    };
+    let snapshot_dir = dir
         .or_else(|| config.snapshot.dir.clone())
         .unwrap_or_else(|| place.state_dir.join("snapshots").join(file_name(&context)));
+    let upload = bucket.or_else(|| config.snapshot.upload.clone());
+    let backup = Backup {
+        upload: upload.map(|to| Upload { to, s3: config.snapshot.s3.clone() }),
+        keep: config.snapshot.keep,
+    };
     let settings = Settings {
         context,
         holder: holder(),
         lease_namespace: config.maintenance_namespace.clone(),
         snapshot_dir,
+        backup,
         state_dir: place.state_dir.clone(),
         timing: Timing::from(&config.timing),
     };

@@ -94,7 +94,7 @@ mod tests {
             kube: crate::backend::kube::KubeOptions::default(),
             is_read_only: false,
             state_dir: "state".into(),
-            snapshot_dir: None,
+            snapshot_to: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::ssh::SshConfig;
 use crate::backend::etcd::{Access, EtcdOptions};
+use crate::backend::store::{Location, S3Options};
 use crate::domain::ids::NodeName;
 use crate::domain::time::parse_span;
 use crate::engine::settings::Timing;
@@ -99,6 +100,12 @@ impl ClusterConfig {
         for path in [&mut self.etcd.ca, &mut self.etcd.cert, &mut self.etcd.key, &mut self.snapshot.dir] {
             path.iter_mut().for_each(resolve);
         }
+        if let Some(Location::Directory(dir)) = &mut self.snapshot.upload {
+            resolve(dir);
+        }
+        for path in [&mut self.snapshot.s3.ca, &mut self.snapshot.s3.credentials] {
+            path.iter_mut().for_each(resolve);
+        }
         self.ssh.paths().for_each(resolve);
     }
 }
@@ -141,6 +148,12 @@ impl EtcdConfig {
 pub struct SnapshotConfig {
     /// Directory; default: `snapshots/CONTEXT` in the state directory.
     pub dir: Option<PathBuf>,
+    /// Where copies go: a bucket, or another directory.
+    pub upload: Option<Location>,
+    /// How many snapshots of a cluster, and archives of a node, stay in the directory; 0 = all.
+    pub keep: usize,
+    /// How S3 is reached.
+    pub s3: S3Options,
 }
 
 /// A duration as text: `10s`, `5m`.

@@ -3,6 +3,7 @@
 use crate::backend::etcd::Etcd;
 use crate::backend::host::Hosts;
 use crate::backend::kube::Cluster;
+use crate::backend::store::Upload;
 use crate::engine::drain::Reserved;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,10 +34,21 @@ pub struct Settings {
     pub lease_namespace: String,
     /// Where snapshots and archives go.
     pub snapshot_dir: PathBuf,
+    /// Copies and retention.
+    pub backup: Backup,
     /// Our state directory; journals go to `runs/` in it.
     pub state_dir: PathBuf,
     /// Times.
     pub timing: Timing,
+}
+
+/// What becomes of snapshots and archives besides being stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backup {
+    /// Where copies go; `None` = nowhere.
+    pub upload: Option<Upload>,
+    /// How many snapshots of a cluster, and archives of a node, stay in the directory; 0 = all.
+    pub keep: usize,
 }
 
 /// How long things may take, and how often they are looked at.

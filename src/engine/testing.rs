@@ -3,7 +3,7 @@
 use crate::domain::ids::NodeName;
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::plan::{Step, StepKind};
-use crate::engine::settings::{Settings, Timing};
+use crate::engine::settings::{Backup, Settings, Timing};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +43,7 @@ pub(crate) fn settings() -> Settings {
         holder: "ann@desk".into(),
         lease_namespace: "kube-system".into(),
         snapshot_dir: PathBuf::from("/snaps"),
+        backup: Backup::default(),
         state_dir: PathBuf::from("/state"),
         timing: Timing::default(),
     }

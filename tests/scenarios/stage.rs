@@ -88,6 +88,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
         holder: HOLDER.into(),
         lease_namespace: "kube-system".into(),
         snapshot_dir: dir.join("snapshots"),
+        backup: pitstop::engine::settings::Backup::default(),
         state_dir: dir.join("state"),
         timing: Timing::default(),
     };

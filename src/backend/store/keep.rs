@@ -7,10 +7,6 @@ use crate::domain::guard::{Change, Permit};
 use crate::domain::report::FailureKind;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
-
-/// A `.part` that nothing was written to for so long was left by a process that was killed.
-const STALE: Duration = Duration::from_hours(24);
 
 /// The snapshots of a cluster beyond the newest `keep`, oldest last; none with `keep` 0.
 ///
@@ -58,20 +54,6 @@ pub fn surplus_archives(dir: &Path, node: &str, keep: usize) -> Result<Vec<PathB
     }
     ours.sort_by(|a, b| b.cmp(a));
     Ok(ours.into_iter().skip(keep).map(|(_, path)| path).collect())
-}
-
-/// Files that a killed process left half written: ours by their names, and untouched for a day.
-pub fn stale_parts(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let is_stale = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_ours = [".db.part", ".tar.part", ".tar.age.part", ".json.part"]
-            .iter()
-            .any(|ending| name.ends_with(ending));
-        let touched = path.metadata().and_then(|meta| meta.modified());
-        // not a decision of time in the program: the file system's clock against itself
-        is_ours && touched.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > STALE) && at < SystemTime::now())
-    };
-    Ok(files(dir)?.into_iter().filter(is_stale).collect())
 }
 
 /// Removes a stored file and its sidecar; the file first, so that no file is left without one.
@@ -127,20 +109,5 @@ mod tests {
         spoil(&files[2]);
         assert_eq!(gone(2, None), Vec::<PathBuf>::new(), "none that would stay is whole");
         assert_eq!(gone(2, Some(&files[1])), Vec::<PathBuf>::new());
-    }
-
-    #[test]
-    fn only_old_parts_of_ours_are_stale() {
-        let dir = tempfile::tempdir().expect("dir");
-        let touch = |name: &str, hours: u64| {
-            let file = std::fs::File::create(dir.path().join(name)).expect("create");
-            let then = SystemTime::now() - Duration::from_hours(hours);
-            file.set_modified(then).expect("time");
-        };
-        touch("etcd-1.db.part", 25);
-        touch("etcd-2.db.part", 1);
-        touch("notes.part", 25);
-        touch("etcd-1.db", 25);
-        assert_eq!(stale_parts(dir.path()).expect("list"), [dir.path().join("etcd-1.db.part")]);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Copied, OP, Original};
 use crate::backend::error::Error;
-use crate::backend::store::part::{Part, hex};
+use crate::backend::store::part::{Part, hex, sidecar};
 use crate::domain::report::FailureKind;
 use ring::digest::{Context, SHA256};
 use std::path::Path;
@@ -30,6 +30,15 @@ async fn copy_slowly(
         Error::new(FailureKind::Local, OP, original.path.display().to_string(), error.to_string())
     };
     let size = original.expected.size;
+    if sidecar(&dir.join(&original.name)).exists() {
+        let why = "a file of that name exists already; it is not overwritten";
+        return Err(Error::new(
+            FailureKind::Conflict,
+            OP,
+            dir.join(&original.name).display().to_string(),
+            why,
+        ));
+    }
     let mut part = Part::create(dir, &original.name).await?;
     part.require_room(size)?;
     let mut file = tokio::fs::File::open(original.path).await.map_err(local)?;

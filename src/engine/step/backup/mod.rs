@@ -1,0 +1,216 @@
+//! A verified etcd snapshot off the node, and the files that a control plane cannot be rebuilt without.
+
+mod copies;
+mod pace;
+
+use crate::backend::clock::now;
+use crate::backend::store::{self, Location, SnapshotFile, here};
+use crate::domain::node::NodeRow;
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::Outcome;
+use crate::domain::text::bytes;
+use crate::engine::job::{Ending, Job};
+use crate::engine::settings::Settings;
+use futures::FutureExt;
+use pace::Pace;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What is archived of a control-plane host, relative to `/`.
+const FILES: [&str; 1] = ["etc/kubernetes"];
+
+/// What was done, and whether any of it needs a second look.
+#[derive(Default)]
+struct Account {
+    words: Vec<String>,
+    is_odd: bool,
+}
+
+impl Account {
+    fn add(&mut self, words: String) {
+        self.words.push(words);
+    }
+
+    fn warn(&mut self, words: String) {
+        self.is_odd = true;
+        self.words.push(words);
+    }
+
+    fn outcome(self) -> Outcome {
+        let words = self.words.join("; ");
+        if self.is_odd { Outcome::Warned(words) } else { Outcome::Done(words) }
+    }
+}
+
+/// Takes both; a snapshot that cannot be taken fails the step, missing files are said.
+pub(super) async fn backup(job: &Job) -> Ending {
+    let mut account = Account::default();
+    let nodes = job.patiently("reading the nodes", || job.backends().cluster.nodes()).await;
+    let rows = nodes.as_deref().unwrap_or_default();
+    if let Err(report) = &nodes {
+        // a snapshot needs no API: the members may be configured by address
+        job.warn(format!("the nodes cannot be read: {report}")).await;
+    }
+    let on_node = place(job, rows)?;
+    let file = snapshot(job, rows, &mut account).await?;
+    let mut files = vec![file.path.clone()];
+    files.extend(host_files(job, &mut account).await?);
+    copy_all(job, &files, on_node.is_some(), &mut account).await?;
+    if let Some(node) = on_node.filter(|_| job.backends().settings.backup.upload.is_none()) {
+        account.warn(format!("it lies on {node} itself: copy it elsewhere"));
+    }
+    account.words.extend(copies::clear_up(job, &file.meta.cluster_id, &file.path).await);
+    Ok(account.outcome())
+}
+
+/// The node that the files would lie on, when this program runs on one. Refused when it is the node to be rebooted and
+/// no copy goes elsewhere.
+fn place(job: &Job, rows: &[NodeRow]) -> Result<Option<String>, Report> {
+    let settings = &job.backends().settings;
+    let target = job.step.node.as_ref();
+    let is_here = |row: &&NodeRow| here::is_on_machine(&settings.snapshot_dir, &row.boot_id);
+    let rows = rows.iter().filter(|row| target.is_none_or(|node| row.name == *node));
+    let Some(row) = rows.filter(is_here).min_by_key(|row| !row.is_control_plane()) else { return Ok(None) };
+    if target.is_some() && !goes_elsewhere(settings, &row.boot_id) {
+        let why = format!(
+            "{} lies on {} itself, which is to be rebooted: that is no backup",
+            settings.snapshot_dir.display(),
+            row.name
+        );
+        return Err(Report::new(FailureKind::Denied, why).hint(
+            "run pitstop elsewhere, or set [cluster.X.snapshot] dir to a network file system or upload to a bucket",
+        ));
+    }
+    Ok(Some(row.name.0.clone()))
+}
+
+fn goes_elsewhere(settings: &Settings, boot_id: &str) -> bool {
+    settings.backup.upload.as_ref().is_some_and(|upload| match &upload.to {
+        Location::Bucket(_) => true,
+        Location::Directory(dir) => !here::is_on_machine(dir, boot_id),
+    })
+}
+
+/// What this run stored lately is not stored again when the step is tried once more, or the run resumed.
+const RECENT: Duration = Duration::from_mins(30);
+
+/// The snapshot that this run took, when it is recent and still whole.
+async fn taken_already(job: &Job) -> Option<SnapshotFile> {
+    let path = job.memory().snapshot?;
+    let file = tokio::task::spawn_blocking(move || store::verify(&path)).await.ok()?.ok()?;
+    (now().since(file.meta.taken) <= RECENT).then_some(file)
+}
+
+async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<SnapshotFile, Report> {
+    if let Some(file) = taken_already(job).await {
+        account.add(format!("the snapshot that this run took is there, verified: {}", file.path.display()));
+        return Ok(file);
+    }
+    let etcd = job.backends().etcd.as_ref().ok_or_else(|| {
+        Report::new(FailureKind::Local, "no snapshot can be taken: etcd is not configured")
+            .hint("see [cluster.X.etcd] in the configuration")
+    })?;
+    if !rows.is_empty() {
+        etcd.set_nodes(rows);
+    }
+    let dir = &job.backends().settings.snapshot_dir;
+    let file = job
+        .patiently("taking an etcd snapshot", || {
+            let pace = Pace::new(job, String::new());
+            let progress = move |done, total| pace.tell(done, Some(total));
+            let request =
+                etcd.snapshot(job.step.node.as_ref(), dir, progress, &job.cancel, job.permit()).boxed();
+            job.change("store an etcd snapshot", request)
+        })
+        .await?;
+    let path = file.path.clone();
+    job.remember(|memory| memory.snapshot = Some(path))?;
+    account.add(format!(
+        "verified snapshot of {} at revision {}, {}: {}",
+        file.meta.member,
+        file.meta.revision,
+        bytes(file.meta.size),
+        file.path.display()
+    ));
+    if !file.meta.has_quorum {
+        account.warn(format!(
+            "etcd had no quorum then: it holds what {} knew, and may miss the last writes",
+            file.meta.member
+        ));
+    }
+    Ok(file)
+}
+
+/// The files of the host to be rebooted. Missing ones are said, and do not fail the step.
+async fn host_files(job: &Job, account: &mut Account) -> Result<Option<PathBuf>, Report> {
+    let Some(node) = job.step.node.as_ref().filter(|_| job.shared.plan.kind == Kind::Reboot) else {
+        return Ok(None);
+    };
+    match archive(job).await {
+        Ok(Some((words, path))) => {
+            account.add(words);
+            Ok(Some(path))
+        }
+        Ok(None) => {
+            account.warn(format!("/etc/kubernetes of {node} was not saved: no SSH"));
+            Ok(None)
+        }
+        Err(report) if report.kind == FailureKind::Cancelled => Err(report),
+        Err(report) => {
+            account.warn(format!("/etc/kubernetes of {node} was not saved: {report}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Whether a file of an earlier attempt is still there and recent.
+fn is_recent(path: &Path) -> bool {
+    let Ok(file) = std::fs::metadata(path) else { return false };
+    let age = file.modified().ok().and_then(|at| at.elapsed().ok());
+    file.len() > 0 && age.is_some_and(|age| age <= RECENT)
+}
+
+async fn archive(job: &Job) -> Result<Option<(String, PathBuf)>, Report> {
+    if let Some(path) = job.memory().archive.filter(|path| is_recent(path)) {
+        return Ok(Some((format!("/etc/kubernetes is there: {}", path.display()), path)));
+    }
+    let Some(hosts) = &job.backends().hosts else { return Ok(None) };
+    let node = job.node()?;
+    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
+    let dir = &job.backends().settings.snapshot_dir;
+    let pace = Pace::new(job, "archiving /etc/kubernetes: ");
+    let progress = |done: u64| pace.tell(done, None);
+    let request = hosts.archive(&row, &FILES, dir, progress, &job.cancel, job.permit()).boxed();
+    let file = job.change(&format!("archive /etc/kubernetes of {node}"), request).await?;
+    let path = file.path.clone();
+    job.remember(|memory| memory.archive = Some(path))?;
+    let words = format!("/etc/kubernetes, {}: {}", bytes(file.meta.size), file.path.display());
+    Ok(Some((words, file.path)))
+}
+
+/// Copies what was stored to where copies go. A copy that fails fails the step when it was what was asked for, or when
+/// the files lie on the node itself; else there is a backup, and the failure is said.
+async fn copy_all(
+    job: &Job,
+    files: &[PathBuf],
+    is_on_node: bool,
+    account: &mut Account,
+) -> Result<(), Report> {
+    let Some(upload) = &job.backends().settings.backup.upload else { return Ok(()) };
+    for file in files {
+        match copies::copy(job, upload, file).await {
+            Ok(words) => account.add(words),
+            Err(report)
+                if is_on_node
+                    || job.shared.plan.kind == Kind::Snapshot
+                    || report.kind == FailureKind::Cancelled =>
+            {
+                let words = account.words.join("; ");
+                return Err(report.because(format!("what stays here: {words}")));
+            }
+            Err(report) => account.warn(format!("NOT copied to {}: {report}", upload.to)),
+        }
+    }
+    Ok(())
+}
