@@ -2,8 +2,8 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "support/rows.rs"]
-mod rows;
+#[path = "support/permits.rs"]
+mod permits;
 #[path = "stores/server.rs"]
 mod server;
 
@@ -89,7 +89,7 @@ impl Bench {
 }
 
 fn permit() -> Permit {
-    rows::permit(Kind::Snapshot, &[])
+    permits::permit(Kind::Snapshot, &[])
 }
 
 fn is_discreet(error: &Error) {
@@ -205,7 +205,7 @@ async fn a_directory_takes_copies_too() {
     assert_eq!(Path::new(&copied.expect("copied").at), other.join(NAME));
     assert_eq!(std::fs::read(other.join(NAME)).expect("read"), std::fs::read(&bench.file).expect("read"));
     assert!(other.join(format!("{NAME}.json")).exists());
-    let denied = rows::permit(Kind::Drain, &["w"]);
+    let denied = permits::permit(Kind::Drain, &["w"]);
     let error = bench.upload(&to, "").copy(&bench.file, |_, _| {}, &CancellationToken::new(), &denied).await;
     assert_eq!(error.expect_err("denied").kind, FailureKind::Denied);
 }

@@ -1,13 +1,11 @@
 //! Rows and permits that tests of the back ends hand in.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#[path = "permits.rs"]
+mod permits;
 
-use pitstop::domain::config::{DrainOptions, Policy};
-use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
+pub use permits::permit;
 use pitstop::domain::ids::NodeName;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::node::{NodeRow, Readiness};
-use pitstop::domain::plan::Kind;
 
 /// A control-plane node with an address.
 pub fn node(name: &str, address: &str) -> NodeRow {
@@ -35,17 +33,4 @@ pub fn node(name: &str, address: &str) -> NodeRow {
         labels: std::collections::BTreeMap::new(),
         foreign_locks: Vec::new(),
     }
-}
-
-/// Leave for a run on nodes, as `--yes` gives it.
-pub fn permit(kind: Kind, nodes: &[&str]) -> Permit {
-    let request = Request {
-        kind,
-        nodes: nodes.iter().map(|name| NodeName::from(*name)).collect(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-    };
-    let world = World { nodes: None, etcd: None, lock: None };
-    grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("granted")
 }
