@@ -125,30 +125,24 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
             };
             carry_out(&place, request, &manner).await
         }
-        Command::Snapshot { to, output } => {
-            let here = std::env::current_dir().unwrap_or_default();
-            let absolute = |to| match to {
-                Location::Directory(dir) => Location::Directory(here.join(dir)),
-                bucket @ Location::Bucket(_) => bucket,
-            };
-            let place = Place { snapshot_to: to.map(absolute), ..Place::new(global)? };
-            let manner = Manner {
-                is_confirmed: true,
-                context: global.context.clone(),
-                is_dry: false,
-                format: output.into(),
-            };
-            carry_out(
-                &place,
-                request(Kind::Snapshot, &[], DrainOptions::default(), LockChoice::Take),
-                &manner,
-            )
-            .await
-        }
+        Command::Snapshot { to, output } => snapshot(global, to, output.into()).await,
         Command::Runs { command } => earlier(global, command).await,
         // answered without a runtime
         Command::Completions { .. } | Command::Man => Ok(Exit::Done),
     }
+}
+
+/// `pitstop snapshot`.
+async fn snapshot(global: &Global, to: Option<Location>, format: Format) -> Result<Exit, Report> {
+    let here = std::env::current_dir().unwrap_or_default();
+    let absolute = |to| match to {
+        Location::Directory(dir) => Location::Directory(here.join(dir)),
+        bucket @ Location::Bucket(_) => bucket,
+    };
+    let place = Place { snapshot_to: to.map(absolute), ..Place::new(global)? };
+    let manner = Manner { is_confirmed: true, context: global.context.clone(), is_dry: false, format };
+    let request = request(Kind::Snapshot, &[], DrainOptions::default(), LockChoice::Take);
+    carry_out(&place, request, &manner).await
 }
 
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
