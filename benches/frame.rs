@@ -71,6 +71,7 @@ fn pod(number: usize) -> PodRow {
         grace_secs: 30,
         owner: None,
         mirror: false,
+        manifest: None,
         empty_dirs: Vec::new(),
         claims: Vec::new(),
         labels: app(number),

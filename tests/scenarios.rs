@@ -5,6 +5,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "scenarios/checks.rs"]
+mod checks;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/stage.rs"]

@@ -1,6 +1,7 @@
 //! Gates: checks that must pass on fresh, known data before something irreversible happens.
 
-use super::time::Stamp;
+use super::ids::NodeName;
+use super::time::{Stamp, brief};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -27,6 +28,102 @@ impl Verdict {
     }
 }
 
+/// Something that keeps a gate from passing: an object, what is wrong with it, and what can be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offender {
+    /// Kind of the object: `Node`, `Pod`, `PodDisruptionBudget`, `Lease`, `EtcdMember`, `APIServer`, or another tool's kind.
+    pub kind: String,
+    /// Its namespace, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// What is wrong, in words.
+    pub what: String,
+    /// Whose it is: the workload behind a pod, who cordoned a node, who holds a lock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Since when, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Stamp>,
+    /// What the reader can do about it, or look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The node that it is on: when that node is away, this is a consequence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
+}
+
+impl Offender {
+    /// An object without a namespace, and what is wrong with it.
+    pub fn new(kind: &str, name: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { kind: kind.to_owned(), name: name.into(), what: what.into(), ..Self::default() }
+    }
+
+    /// In a namespace.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.namespace = (!namespace.is_empty()).then(|| namespace.to_owned());
+        self
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn of(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+
+    /// Since when.
+    #[must_use]
+    pub fn since(mut self, since: Option<Stamp>) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// What can be done.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// On which node.
+    #[must_use]
+    pub fn on(mut self, node: Option<&NodeName>) -> Self {
+        self.node = node.cloned();
+        self
+    }
+
+    /// `shop/frontend-1`, or the bare name.
+    pub fn title(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{namespace}/{}", self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Object and what is wrong: `worker-1 is not Ready`.
+    pub fn words(&self) -> String {
+        format!("{} {}", self.title(), self.what)
+    }
+
+    /// Everything in one line: `Node worker-1 is not Ready | owner: … | for 5m | hint: …`.
+    pub fn line(&self, now: Stamp) -> String {
+        let mut line = format!("{} {}", self.kind, self.words());
+        if let Some(owner) = &self.owner {
+            line.push_str(&format!(" | owner: {owner}"));
+        }
+        if let Some(since) = self.since {
+            line.push_str(&format!(" | for {}", brief(now.since(since))));
+        }
+        if let Some(hint) = &self.hint {
+            line.push_str(&format!(" | hint: {hint}"));
+        }
+        line
+    }
+}
+
 /// One reading of one gate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gate {
@@ -40,12 +137,33 @@ pub struct Gate {
     pub evidence: String,
     /// When the data was read.
     pub at: Stamp,
+    /// When whoever waits for it gives up; `None` = nobody waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Stamp>,
+    /// What keeps it from passing, object by object; empty unless it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offenders: Vec<Offender>,
 }
 
 impl Gate {
     /// A reading.
     pub fn new(name: &str, asks: &str, verdict: Verdict, evidence: impl Into<String>, at: Stamp) -> Self {
-        Self { name: name.to_owned(), asks: asks.to_owned(), verdict, evidence: evidence.into(), at }
+        let evidence = evidence.into();
+        let (name, asks) = (name.to_owned(), asks.to_owned());
+        Self { name, asks, verdict, evidence, at, deadline: None, offenders: Vec::new() }
+    }
+
+    /// One that failed because of these.
+    pub fn failed(name: &str, asks: &str, offenders: Vec<Offender>, at: Stamp) -> Self {
+        let words: Vec<String> = offenders.iter().map(Offender::words).collect();
+        Self { offenders, ..Self::new(name, asks, Verdict::Failed, words.join("; "), at) }
+    }
+
+    /// Who waits for it gives up then.
+    #[must_use]
+    pub fn until(mut self, deadline: Option<Stamp>) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// The same reading, not passed any more when its data is older than `limit`.
@@ -54,7 +172,7 @@ impl Gate {
         let age = now.since(self.at);
         if self.verdict == Verdict::Passed && age > limit {
             self.verdict = Verdict::Unknown;
-            self.evidence = format!("read {} ago, too old: {}", super::time::brief(age), self.evidence);
+            self.evidence = format!("read {} ago, too old: {}", brief(age), self.evidence);
         }
         self
     }
@@ -104,11 +222,11 @@ impl Unacceptable {
 /// about the other nodes can be accepted then, as making this one schedulable does not harm them.
 pub fn unacceptable(gate: &str, is_after_reboot: bool) -> Option<Unacceptable> {
     match gate {
-        "api" | "permissions" | "workers" | "critical-pods" => None,
-        "control-planes" | "static-pods" if is_after_reboot => None,
+        "api" | "permissions" | "workers" | "critical-pods" | "dns" => None,
+        "control-planes" | "static-pods" | "leaders" | "api-endpoints" if is_after_reboot => None,
         "node" if !is_after_reboot => None,
-        "control-planes" | "static-pods" => Some(Unacceptable::ControlPlane),
-        "node" => Some(Unacceptable::Node),
+        "control-planes" | "static-pods" | "leaders" | "api-endpoints" => Some(Unacceptable::ControlPlane),
+        "node" | "network" => Some(Unacceptable::Node),
         "locks" => Some(Unacceptable::Lock),
         "host-identity" => Some(Unacceptable::Identity),
         "host-ready" => Some(Unacceptable::Host),

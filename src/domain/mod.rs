@@ -3,6 +3,7 @@
 //! Everything here is plain data that backend tasks fill, the engine judges and the console draws. Texts in rows
 //! have passed [`text::clean`] at the backend's border.
 
+pub mod actor;
 pub mod budget;
 pub mod config;
 pub mod debt;
@@ -11,6 +12,7 @@ pub mod etcd;
 pub mod feed;
 pub mod forecast;
 pub mod found;
+pub mod finding;
 pub mod gate;
 pub mod guard;
 pub mod host;

@@ -54,6 +54,9 @@ pub struct PodRow {
     pub owner: Option<Owner>,
     /// A mirror of a static pod (annotation `kubernetes.io/config.mirror`).
     pub mirror: bool,
+    /// Hash of a static pod's manifest (annotation `kubernetes.io/config.hash`); `None` = no static pod, or not said.
+    #[serde(default)]
+    pub manifest: Option<String>,
     /// Names of `emptyDir` volumes.
     pub empty_dirs: Vec<String>,
     /// Claims of its volumes.
@@ -124,6 +127,7 @@ pub(crate) fn sample(namespace: &str, name: &str) -> PodRow {
             uid: "rs".into(),
         }),
         mirror: false,
+        manifest: None,
         empty_dirs: Vec::new(),
         claims: Vec::new(),
         labels: BTreeMap::new(),

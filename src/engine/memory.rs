@@ -8,6 +8,7 @@ use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The etcd member of the node before it was touched.
@@ -67,6 +68,9 @@ pub struct Memory {
     pub member_before: Option<MemberBefore>,
     /// Critical pods that were not Ready before.
     pub baseline: Baseline,
+    /// Hashes of the static pods' manifests, by namespace and name.
+    #[serde(default)]
+    pub manifests: BTreeMap<String, String>,
     /// The snapshot that was taken.
     pub snapshot: Option<PathBuf>,
     /// The archive of the host's files.

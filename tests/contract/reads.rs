@@ -94,7 +94,7 @@ fn readiness_is_plain_text_with_one_line_a_check() {
         assert!(verbose.lines().any(|line| line == "[+]ping ok"), "{verbose}");
         assert!(verbose.lines().any(|line| line == "[+]etcd ok"), "{verbose}");
         assert!(bench.cluster.raw_readyz().await.unwrap().contains("[+]etcd ok"));
-        let endpoints = bench.cluster.ready_endpoints().await.unwrap();
+        let endpoints = bench.cluster.api_servers().await.1.unwrap();
         assert!(endpoints.iter().any(|(_, answer)| answer.is_ok()), "{endpoints:?}");
     });
 }

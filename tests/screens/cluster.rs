@@ -93,6 +93,7 @@ pub fn pod(namespace: &str, app: &str, number: usize, on: &str) -> PodRow {
             uid: format!("uid-{app}"),
         }),
         mirror: false,
+        manifest: None,
         empty_dirs: Vec::new(),
         claims: Vec::new(),
         labels: BTreeMap::from([("app".to_owned(), app.to_owned())]),

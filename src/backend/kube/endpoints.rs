@@ -224,6 +224,9 @@ impl Slice {
     }
 }
 
+/// An address, and how fast its server said that it is ready.
+pub type Readiness = (String, Result<Duration, Error>);
+
 impl Cluster {
     /// Reads which API servers there are (EndpointSlice `default/kubernetes`), so that another one can be used when the
     /// present one does not answer.
@@ -242,10 +245,16 @@ impl Cluster {
         Ok(addresses)
     }
 
-    /// `/readyz` of each API server by its own endpoint, with the time it took. Where none of the cluster's own
-    /// addresses can be reached from here (a load balancer in between), only the server of the kubeconfig is asked.
-    pub async fn ready_endpoints(&self) -> Result<Vec<(String, Result<Duration, Error>)>, Error> {
-        let learned = self.learn_endpoints().await;
+    /// The addresses of the API servers that the cluster names, and `/readyz` of each by its own endpoint, with the time
+    /// it took. Where none of the cluster's own addresses can be reached from here (a load balancer in between), only the
+    /// server of the kubeconfig is asked.
+    pub async fn api_servers(&self) -> (Result<Vec<String>, Error>, Result<Vec<Readiness>, Error>) {
+        let listed = self.learn_endpoints().await;
+        let ready = self.ready_among(&listed).await;
+        (listed, ready)
+    }
+
+    async fn ready_among(&self, listed: &Result<Vec<String>, Error>) -> Result<Vec<Readiness>, Error> {
         let others = self.inner.routes.others();
         let answers = join_all(others.iter().map(|route| self.ready_on(route))).await;
         if answers.iter().any(|(_, answer)| is_reached(answer)) {
@@ -258,7 +267,7 @@ impl Cluster {
             let mut all = answers;
             // a server of its own, unless it is the load balancer before the others
             if let Some(home) = home
-                && learned.is_ok_and(|addresses| addresses.contains(&home.address))
+                && listed.as_ref().is_ok_and(|addresses| addresses.contains(&home.address))
             {
                 all.insert(0, self.ready_on(&home).await);
             }
@@ -270,7 +279,7 @@ impl Cluster {
         Ok(vec![(address, answer)])
     }
 
-    async fn ready_on(&self, route: &Arc<Route>) -> (String, Result<Duration, Error>) {
+    async fn ready_on(&self, route: &Arc<Route>) -> Readiness {
         let ask = Ask::get("ask readiness", route.address(), "/readyz".into()).within(READY);
         let answer = timed(self.inner.ask_on(&ask, route)).await;
         (route.address().to_owned(), answer)

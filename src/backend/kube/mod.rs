@@ -19,10 +19,12 @@ mod evict;
 mod fault;
 mod lease;
 mod observe;
+mod others;
 mod probe;
 pub mod refusal;
 mod request;
 mod rows;
+mod survey;
 mod watch;
 
 #[cfg(test)]
@@ -30,6 +32,7 @@ mod testing;
 
 pub use observe::observe;
 pub use refusal::Refusal;
+pub use survey::KuredLock;
 
 use crate::backend::error::Error;
 use crate::domain::budget::BudgetRow;

@@ -8,6 +8,7 @@ use super::{Inner, fault};
 use crate::backend::error::Error;
 use crate::domain::ids::PodKey;
 use crate::domain::report::FailureKind;
+use crate::domain::time::Stamp;
 use ::kube::client::Body;
 use http::{HeaderMap, Method, Request, Response};
 use hyper::body::Body as _;
@@ -206,6 +207,8 @@ fn encode_into(out: &mut String, text: &str) {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub body: Vec<u8>,
+    /// The server's clock when it answered.
+    pub date: Option<Stamp>,
 }
 
 impl Inner {
@@ -261,7 +264,7 @@ impl Inner {
         let (parts, body) = response.into_parts();
         let body = read(ask, body).await?;
         if parts.status.is_success() {
-            return Ok(Answer { body });
+            return Ok(Answer { body, date: date(&parts.headers) });
         }
         Err(fault::status(ask, parts.status.as_u16(), retry_after(&parts.headers), &body, &self.who))
     }
@@ -350,6 +353,13 @@ pub(super) async fn next_chunk(body: &mut Body) -> Option<Result<bytes::Bytes, :
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
     value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// `Date` (RFC 9110, section 5.6.7): whole seconds.
+fn date(headers: &HeaderMap) -> Option<Stamp> {
+    let text = headers.get(http::header::DATE)?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Stamp(time.as_millisecond()))
 }
 
 /// How long a call took.

@@ -31,6 +31,7 @@ fn pod(name: &str) -> PodRow {
             uid: "u".into(),
         }),
         mirror: false,
+        manifest: None,
         empty_dirs: Vec::new(),
         claims: Vec::new(),
         labels: BTreeMap::from([("app".into(), "web".into())]),

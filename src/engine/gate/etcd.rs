@@ -4,7 +4,7 @@ use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
 use crate::domain::etcd::{EtcdView, LAG_LIMIT, MemberRow};
 use crate::domain::feed::Table;
-use crate::domain::gate::{Gate, Verdict};
+use crate::domain::gate::{Gate, Offender, Verdict};
 use crate::domain::node::NodeRow;
 use crate::domain::report::Report;
 use crate::domain::time::brief;
@@ -53,8 +53,8 @@ pub(super) fn quorum(scene: &Scene) -> Gate {
         if view.is_silent() {
             return unknown(scene, names::ETCD_QUORUM, "etcd can lose a member", &absent(&words));
         }
-        let offenders = if spare.is_none() { vec![words.clone()] } else { Vec::new() };
-        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", &offenders, words);
+        let offenders = if spare.is_none() { lost(view, &words) } else { Vec::new() };
+        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", offenders, words);
     };
     let Some(member) = view.on_node(node) else {
         if hosts_none(scene, view) {
@@ -71,8 +71,30 @@ pub(super) fn quorum(scene: &Scene) -> Gate {
         quorum.voters,
         quorum.needed()
     );
-    let offenders = if quorum.may_lose(is_voter, is_healthy) { Vec::new() } else { vec![sum.clone()] };
-    verdict(scene, names::ETCD_QUORUM, ASKS, &offenders, sum)
+    let offenders = if quorum.may_lose(is_voter, is_healthy) { Vec::new() } else { lost(view, &sum) };
+    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, sum)
+}
+
+/// The voters that are missed, each with what that means; the cluster itself when none is ill.
+fn lost(view: &EtcdView, sum: &str) -> Vec<Offender> {
+    let ill = view.members.iter().filter(|member| !member.learner && !member.health.is_healthy());
+    let list: Vec<Offender> =
+        ill.map(|member| about(member, format!("is missed by the quorum: {sum}"))).collect();
+    if list.is_empty() { vec![whole(sum.to_owned())] } else { list }
+}
+
+fn about(member: &MemberRow, what: String) -> Offender {
+    let offender = Offender::new("EtcdMember", member.label(), what)
+        .since(member.status.as_ref().filter(|_| !member.speaks()).map(|status| status.at))
+        .hint("etcdctl endpoint status --cluster -w table");
+    match &member.node {
+        Some(node) => offender.of(format!("node {node}")),
+        None => offender,
+    }
+}
+
+fn whole(what: String) -> Offender {
+    Offender::new("EtcdCluster", "etcd", what).hint("etcdctl endpoint status --cluster -w table")
 }
 
 /// No member complains, one leader, and the same in the same term on two samples.
@@ -85,7 +107,16 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         Ok(view) => view,
         Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
     };
-    let mut offenders = view.concerns();
+    let mut offenders: Vec<Offender> = view.disagreement.iter().cloned().map(whole).collect();
+    for member in &view.members {
+        let concerns = member.concerns();
+        if !concerns.is_empty() {
+            offenders.push(about(member, concerns.join("; ")));
+        }
+    }
+    if !view.is_silent() && view.leader().is_none() {
+        offenders.push(whole("has no leader that a majority of the voters names".to_owned()));
+    }
     if let Some(samples) = &scene.etcd {
         match stability(samples) {
             Ok(found) => offenders.extend(found),
@@ -101,6 +132,8 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         ASKS,
         &offenders,
         format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
+        offenders,
+        format!("leader {leader}{term} on two samples, {lag} entries behind at most"),
     )
 }
 
@@ -116,15 +149,15 @@ fn term(view: &EtcdView) -> Option<u64> {
     view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.term).max()
 }
 
-fn stability(samples: &Samples) -> Result<Vec<String>, Report> {
+fn stability(samples: &Samples) -> Result<Vec<Offender>, Report> {
     let first = samples.first.as_ref().map_err(Clone::clone)?;
     let second = samples.second.as_ref().map_err(Clone::clone)?;
     let span = brief(second.at.since(first.at));
     let mut offenders = Vec::new();
     if term(first) != term(second) {
-        offenders.push(format!("the raft term changed within {span}: elections are going on"));
+        offenders.push(whole(format!("changed its raft term within {span}: elections are going on")));
     } else if first.leader().map(|leader| leader.id) != second.leader().map(|leader| leader.id) {
-        offenders.push(format!("the leader changed within {span}"));
+        offenders.push(whole(format!("changed its leader within {span}")));
     }
     for member in &second.members {
         let earlier = first.members.iter().find(|known| known.id == member.id).and_then(|known| known.lag);
@@ -132,7 +165,7 @@ fn stability(samples: &Samples) -> Result<Vec<String>, Report> {
             && lag >= LAG_LIMIT
             && lag > then
         {
-            offenders.push(format!("{} falls further behind: {then}, then {lag} entries", member.label()));
+            offenders.push(about(member, format!("falls further behind: {then}, then {lag} entries")));
         }
     }
     Ok(offenders)
@@ -152,7 +185,12 @@ pub(super) fn read(scene: &Scene) -> Gate {
             format!("answered in {}", brief(*took)),
             scene.at,
         ),
-        Some(Err(report)) => Gate::new(names::ETCD_READ, ASKS, Verdict::Failed, report.line(), scene.at),
+        Some(Err(report)) => Gate::failed(
+            names::ETCD_READ,
+            ASKS,
+            vec![whole(format!("read failed: {}", report.line()))],
+            scene.at,
+        ),
         None => unknown(scene, names::ETCD_READ, ASKS, &absent("etcd is not configured")),
     }
 }
@@ -169,18 +207,19 @@ pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
     };
     let row = scene.node.as_ref().and_then(|node| view.on_node(node));
     let Some(row) = row else {
-        let why = vec!["no member on this node answers".to_owned()];
-        return verdict(scene, names::ETCD_MEMBER, ASKS, &why, String::new());
+        let name = scene.node.as_ref().map_or("", |node| node.as_str());
+        let why = vec![Offender::new("EtcdMember", name, "is not there: no member on this node answers")];
+        return verdict(scene, names::ETCD_MEMBER, ASKS, why, String::new());
     };
     let mut offenders = Vec::new();
     if row.id != before.id {
         offenders.push(format!(
-            "the member is {:x} now and was {:x}: its data directory was lost or replaced, stop here",
+            "is {:x} now and was {:x}: its data directory was lost or replaced, stop here",
             row.id, before.id
         ));
     }
     if view.cluster_id.is_some() && before.cluster_id.is_some() && view.cluster_id != before.cluster_id {
-        offenders.push("it belongs to another etcd cluster now, stop here".to_owned());
+        offenders.push("belongs to another etcd cluster now, stop here".to_owned());
     }
     offenders.extend(row.concerns());
     let (applied, revision) = row.status.as_ref().map_or((0, 0), |status| (status.applied, status.revision));
@@ -193,7 +232,8 @@ pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
             before.revision
         ));
     }
-    verdict(scene, names::ETCD_MEMBER, ASKS, &offenders, format!("{:x}, applied {applied}", row.id))
+    let offenders = offenders.into_iter().map(|what| about(row, what)).collect();
+    verdict(scene, names::ETCD_MEMBER, ASKS, offenders, format!("{:x}, applied {applied}", row.id))
 }
 
 /// All voters hold the same keys.
@@ -214,8 +254,8 @@ pub(super) fn hash(scene: &Scene) -> Gate {
             Some(false) => {
                 let said: Vec<String> =
                     hash.readings.iter().map(|said| format!("{} {:08x}", said.member, said.hash)).collect();
-                let why = format!("differ at revision {}: {}", hash.revision, said.join(", "));
-                Gate::new(names::ETCD_HASH, ASKS, Verdict::Failed, why, scene.at)
+                let why = format!("keyspaces differ at revision {}: {}", hash.revision, said.join(", "));
+                Gate::failed(names::ETCD_HASH, ASKS, vec![whole(why)], scene.at)
             }
             None => unknown(scene, names::ETCD_HASH, ASKS, &absent("the members cannot be compared now")),
         },

@@ -2,7 +2,7 @@
 
 use super::scene::absent;
 use super::{Scene, names, unknown, verdict};
-use crate::domain::gate::Gate;
+use crate::domain::gate::{Gate, Offender};
 use crate::domain::host::Privilege;
 use crate::engine::memory::Memory;
 
@@ -34,7 +34,13 @@ pub(super) fn identity(scene: &Scene) -> Gate {
         offenders
             .push(format!("the host says machine {}, the node says {}", facts.machine_id, row.machine_id));
     }
-    verdict(scene, names::HOST_IDENTITY, ASKS, &offenders, format!("both say boot {}", facts.boot_id))
+    verdict(
+        scene,
+        names::HOST_IDENTITY,
+        ASKS,
+        of_host(scene, offenders),
+        format!("both say boot {}", facts.boot_id),
+    )
 }
 
 /// We may ask for a reboot, and nothing on the host speaks against it.
@@ -59,7 +65,7 @@ pub(super) fn ready(scene: &Scene) -> Gate {
     for finding in readiness.findings.iter().filter(|finding| !finding.blocks) {
         evidence.push_str(&format!("; {}", finding.text));
     }
-    verdict(scene, names::HOST_READY, ASKS, &offenders, evidence)
+    verdict(scene, names::HOST_READY, ASKS, of_host(scene, offenders), evidence)
 }
 
 /// The boot is another one than before, and the kubelet of that boot has reported.
@@ -80,5 +86,19 @@ pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
         Some(Err(report)) => return unknown(scene, names::BOOT, ASKS, report),
         None => return unknown(scene, names::BOOT, ASKS, &absent(NO_SSH)),
     }
-    verdict(scene, names::BOOT, ASKS, &offenders, format!("boot {} instead of {before}", row.boot_id))
+    verdict(
+        scene,
+        names::BOOT,
+        ASKS,
+        of_host(scene, offenders),
+        format!("boot {} instead of {before}", row.boot_id),
+    )
+}
+
+fn of_host(scene: &Scene, offenders: Vec<String>) -> Vec<Offender> {
+    let name = scene.node.as_ref().map_or("", |node| node.as_str());
+    offenders
+        .into_iter()
+        .map(|what| Offender::new("Host", name, format!("({what})")).on(scene.node.as_ref()))
+        .collect()
 }

@@ -3,27 +3,39 @@
 //! [`scene`] reads, the other files judge; judging is pure, so each rule has a plain test. A source that did not
 //! answer gives an [`Unknown`](Verdict::Unknown) gate, and an unknown gate is not open.
 
+mod budgets;
 mod cluster;
 mod etcd;
 mod host;
+mod locks;
+mod network;
 mod nodes;
 mod pods;
 pub mod scene;
+mod world;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topology_tests;
 
-pub use pods::{Baseline, baseline};
-pub use scene::{Purpose, Scene};
+pub use pods::{Baseline, baseline, manifests};
+pub use scene::{Purpose, Scene, Steady};
 
-use crate::domain::gate::{Gate, Verdict};
-use crate::domain::lock::LockChoice;
+use crate::domain::gate::{Gate, Offender, Verdict};
 use crate::domain::report::Report;
 
 /// Stable names of the gates.
 #[expect(missing_docs, reason = "the words of each gate stand where it is judged")]
 pub mod names {
     pub const API: &str = "api";
+    pub const ENDPOINTS: &str = "api-endpoints";
+    pub const LEADERS: &str = "leaders";
+    pub const NETWORK: &str = "network";
+    pub const DNS: &str = "dns";
+    pub const CORDONS: &str = "cordons";
+    pub const BUDGETS: &str = "budgets";
+    pub const STEADY: &str = "steady";
     pub const RIGHTS: &str = "permissions";
     pub const LOCKS: &str = "locks";
     pub const TARGET: &str = "node";
@@ -41,23 +53,53 @@ pub mod names {
     pub const ETCD_HASH: &str = "etcd-hash";
 
     /// Before a reboot, on every node.
-    pub const COMMON: [&str; 8] =
-        [API, RIGHTS, LOCKS, TARGET, CONTROL_PLANES, STATIC_PODS, HOST_IDENTITY, HOST_READY];
+    pub const COMMON: [&str; 10] = [
+        API,
+        ENDPOINTS,
+        LEADERS,
+        RIGHTS,
+        LOCKS,
+        TARGET,
+        CONTROL_PLANES,
+        STATIC_PODS,
+        HOST_IDENTITY,
+        HOST_READY,
+    ];
     /// Before a reboot, on nodes with a control plane or etcd.
     pub const ETCD: [&str; 3] = [ETCD_QUORUM, ETCD_HEALTHY, ETCD_READ];
     /// After a reboot, on every node.
-    pub const RETURN: [&str; 6] = [API, TARGET, BOOT, CONTROL_PLANES, STATIC_PODS, CRITICAL_PODS];
+    pub const RETURN: [&str; 10] =
+        [API, ENDPOINTS, LEADERS, TARGET, BOOT, CONTROL_PLANES, STATIC_PODS, CRITICAL_PODS, NETWORK, DNS];
     /// After a reboot, on nodes with a control plane or etcd.
     pub const ETCD_RETURN: [&str; 3] = [ETCD_MEMBER, ETCD_HEALTHY, ETCD_HASH];
+    /// Of the whole cluster.
+    pub const CHECK: [&str; 15] = [
+        API,
+        ENDPOINTS,
+        LEADERS,
+        LOCKS,
+        CORDONS,
+        CONTROL_PLANES,
+        WORKERS,
+        STEADY,
+        STATIC_PODS,
+        CRITICAL_PODS,
+        NETWORK,
+        DNS,
+        BUDGETS,
+        ETCD_QUORUM,
+        ETCD_HEALTHY,
+    ];
 }
 
 /// All gates of a scene's purpose.
 pub fn judge(scene: &Scene) -> Vec<Gate> {
-    let mut gates = vec![cluster::api(scene)];
+    let mut gates = vec![cluster::api(scene), cluster::endpoints(scene), cluster::leaders(scene)];
     match &scene.purpose {
         Purpose::Before { run, is_locked, lock } => {
+            let own = locks::Own { run: run.as_ref(), is_locked: *is_locked, choice: *lock };
             gates.push(cluster::rights(scene));
-            gates.push(cluster::locks(scene, run.as_ref(), *is_locked, *lock));
+            gates.push(locks::locks(scene, own));
             gates.push(nodes::target(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
@@ -67,29 +109,33 @@ pub fn judge(scene: &Scene) -> Vec<Gate> {
                 gates.extend([etcd::quorum(scene), etcd::healthy(scene), etcd::read(scene)]);
             }
         }
-        Purpose::Return { memory } => {
+        Purpose::Return { memory, .. } => {
             gates.push(nodes::target(scene));
             gates.push(host::boot(scene, memory));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
-            gates.push(pods::critical(scene, &memory.baseline));
+            gates.push(pods::critical(scene, &memory.baseline, false));
+            gates.extend([network::network(scene), network::dns(scene)]);
             if scene.is_master {
                 gates.extend([etcd::member(scene, memory), etcd::healthy(scene), etcd::hash(scene)]);
             }
         }
         Purpose::Check => {
-            gates.push(cluster::locks(scene, None, false, LockChoice::Take));
+            gates.push(locks::locks(scene, locks::Own::default()));
+            gates.push(locks::cordons(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(nodes::workers(scene));
+            gates.push(nodes::steady(scene));
             gates.push(pods::static_pods(scene));
-            gates.push(pods::critical(scene, &Baseline::default()));
+            gates.push(pods::critical(scene, &Baseline::default(), true));
+            gates.extend([network::network(scene), network::dns(scene), budgets::budgets(scene)]);
             gates.extend([etcd::quorum(scene), etcd::healthy(scene)]);
         }
         Purpose::Settle { memory } => {
             gates.push(nodes::target(scene));
             gates.push(nodes::control_planes(scene));
             gates.push(pods::static_pods(scene));
-            gates.push(pods::critical(scene, &memory.baseline));
+            gates.push(pods::critical(scene, &memory.baseline, false));
             if scene.is_master {
                 gates.push(etcd::healthy(scene));
             }
@@ -104,11 +150,11 @@ pub fn closed(gates: &[Gate]) -> Vec<&Gate> {
 }
 
 /// A gate from a rule's answer: offenders, or evidence.
-fn verdict(scene: &Scene, name: &str, asks: &str, offenders: &[String], evidence: String) -> Gate {
+fn verdict(scene: &Scene, name: &str, asks: &str, offenders: Vec<Offender>, evidence: String) -> Gate {
     if offenders.is_empty() {
         Gate::new(name, asks, Verdict::Passed, evidence, scene.at)
     } else {
-        Gate::new(name, asks, Verdict::Failed, offenders.join("; "), scene.at)
+        Gate::failed(name, asks, offenders, scene.at)
     }
 }
 

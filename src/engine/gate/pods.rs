@@ -1,12 +1,12 @@
 //! The pods that the cluster itself stands on: static pods of control planes, and system-critical pods.
 
 use super::{Scene, names, not_applicable, unknown, verdict};
-use crate::domain::gate::Gate;
+use crate::domain::gate::{Gate, Offender};
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::text::count;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Owners whose critical pods were not Ready before anything was touched: not our doing, and not held against the
 /// node's return.
@@ -16,6 +16,12 @@ pub struct Baseline(pub BTreeSet<String>);
 /// What is wrong before we begin.
 pub fn baseline(pods: &[PodRow]) -> Baseline {
     Baseline(pods.iter().filter(|pod| is_critical(pod) && is_off(pod)).map(whose).collect())
+}
+
+/// The manifest of each static pod, by its hash: after the reboot the same ones must run.
+pub fn manifests(pods: &[PodRow]) -> BTreeMap<String, String> {
+    let hashes = pods.iter().filter(|pod| pod.mirror);
+    hashes.filter_map(|pod| Some((pod.key.to_string(), pod.manifest.clone()?))).collect()
 }
 
 /// Of a class that the API server reserves for what a cluster needs (`system-cluster-critical`, `system-node-critical`).
@@ -28,7 +34,8 @@ fn is_off(pod: &PodRow) -> bool {
     pod.node.is_some() && !pod.ready && !pod.is_finished() && pod.deleting.is_none()
 }
 
-fn whose(pod: &PodRow) -> String {
+/// The workload behind a pod: `shop/Deployment frontend`.
+pub(super) fn whose(pod: &PodRow) -> String {
     let namespace = &pod.key.namespace;
     match &pod.owner {
         // a mirror pod is owned by its node, so that its own name says more
@@ -37,14 +44,45 @@ fn whose(pod: &PodRow) -> String {
     }
 }
 
-/// Every static pod of every control-plane node is Ready.
+/// ` (CrashLoopBackOff, 7 restarts)`, or nothing.
+pub(super) fn why(pod: &PodRow) -> String {
+    let waiting = pod.waiting.clone().into_iter();
+    let restarts = (pod.restarts > 0).then(|| count(pod.restarts as usize, "restart"));
+    let words: Vec<String> = waiting.chain(restarts).collect();
+    if words.is_empty() { String::new() } else { format!(" ({})", words.join(", ")) }
+}
+
+fn offender(pod: &PodRow, what: String) -> Offender {
+    Offender::new("Pod", &pod.key.name, what)
+        .within(&pod.key.namespace)
+        .of(whose(pod))
+        .since(pod.created)
+        .on(pod.node.as_ref())
+        .hint(format!("kubectl -n {} logs {} --previous", pod.key.namespace, pod.key.name))
+}
+
+/// What a static pod is called on every node: its name without the node's.
+fn component<'a>(pod: &'a PodRow, row: &NodeRow) -> &'a str {
+    let name = pod.key.name.as_str();
+    name.strip_suffix(row.name.as_str()).map_or(name, |name| name.trim_end_matches('-'))
+}
+
+/// Components that every control plane runs, where any runs them as a static pod.
+const EVERYWHERE: [&str; 3] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// Every static pod of every control-plane node is there, Ready, of the manifest that it was of before, and has not
+/// restarted between two readings.
 pub(super) fn static_pods(scene: &Scene) -> Gate {
-    const ASKS: &str = "every static pod of the control planes is Ready";
+    const ASKS: &str =
+        "every static pod of the control planes is Ready, of its manifest, and does not restart";
     let (pods, nodes) = match (&scene.pods, &scene.nodes) {
         (Ok(pods), Ok(nodes)) => (pods, nodes),
         (Err(report), _) | (_, Err(report)) => return unknown(scene, names::STATIC_PODS, ASKS, report),
     };
     let masters: Vec<&NodeRow> = nodes.values().filter(|row| row.is_control_plane()).collect();
+    if masters.is_empty() {
+        return not_applicable(scene, names::STATIC_PODS, ASKS, "the control plane is managed by others");
+    }
     let mirrors = |row: &NodeRow| {
         let name = row.name.clone();
         pods.iter().filter(move |pod| pod.mirror && pod.node.as_ref() == Some(&name))
@@ -53,40 +91,76 @@ pub(super) fn static_pods(scene: &Scene) -> Gate {
     if total == 0 {
         return not_applicable(scene, names::STATIC_PODS, ASKS, "the control planes run no static pods");
     }
-    let mut offenders = Vec::new();
-    for row in masters {
-        if mirrors(row).next().is_none() {
-            offenders.push(format!("{} shows no static pod, the others do", row.name));
-        }
-        for pod in mirrors(row).filter(|pod| !pod.ready) {
-            let why = pod.waiting.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
-            offenders.push(format!("{} is not Ready{why}", pod.key));
-        }
+    // how many control planes run each component
+    let mut spread: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in &masters {
+        let own: BTreeSet<&str> = mirrors(row).map(|pod| component(pod, row)).collect();
+        own.into_iter().for_each(|name| *spread.entry(name).or_default() += 1);
     }
-    verdict(scene, names::STATIC_PODS, ASKS, &offenders, format!("{} Ready", count(total, "static pod")))
+    let mut offenders = Vec::new();
+    for row in &masters {
+        let own: BTreeSet<&str> = mirrors(row).map(|pod| component(pod, row)).collect();
+        let is_due = |(name, on): &(&&str, &usize)| EVERYWHERE.contains(*name) || **on * 2 > masters.len();
+        for (name, _) in spread.iter().filter(is_due).filter(|(name, _)| !own.contains(*name)) {
+            let what = format!("is missing on {}, other control planes run it", row.name);
+            let hint = format!("ssh {} ls /etc/kubernetes/manifests", row.name);
+            offenders.push(
+                Offender::new("StaticPod", *name, what).of(row.name.as_str()).on(Some(&row.name)).hint(hint),
+            );
+        }
+        offenders.extend(mirrors(row).filter_map(|pod| unsettled(scene, pod)));
+    }
+    verdict(scene, names::STATIC_PODS, ASKS, offenders, format!("{} Ready", count(total, "static pod")))
 }
 
-/// Every placed system-critical pod is Ready, apart from those that were not before.
-pub(super) fn critical(scene: &Scene, baseline: &Baseline) -> Gate {
+fn unsettled(scene: &Scene, pod: &PodRow) -> Option<Offender> {
+    let key = pod.key.to_string();
+    if !pod.ready {
+        return Some(offender(pod, format!("is not Ready{}", why(pod))));
+    }
+    let before = scene.memory().and_then(|memory| memory.manifests.get(&key));
+    if let (Some(before), Some(now)) = (before, &pod.manifest)
+        && before != now
+    {
+        let what = format!("runs another manifest than before the reboot ({now}, then {before})");
+        return Some(offender(pod, what).hint("compare /etc/kubernetes/manifests with the backup"));
+    }
+    let then = scene.steady()?.restarts.get(&key)?;
+    (pod.restarts > *then).then(|| {
+        offender(pod, format!("restarted between two readings ({then}, then {} times)", pod.restarts))
+    })
+}
+
+/// Every system-critical pod is Ready, apart from those that were not before. (kops counts by priority class, not by
+/// namespace.) One that is not placed counts where no node is held back on purpose.
+pub(super) fn critical(scene: &Scene, baseline: &Baseline, with_unplaced: bool) -> Gate {
     const ASKS: &str = "every system-critical pod is Ready, apart from those that were not before";
     let pods = match &scene.pods {
         Ok(pods) => pods,
         Err(report) => return unknown(scene, names::CRITICAL_PODS, ASKS, report),
     };
-    let critical: Vec<&PodRow> = pods.iter().filter(|pod| is_critical(pod)).collect();
-    let offenders: Vec<String> = critical
+    let critical: Vec<&PodRow> = pods.iter().filter(|pod| is_critical(pod) && !pod.is_finished()).collect();
+    let is_waiting = |pod: &PodRow| pod.node.is_none() && pod.deleting.is_none();
+    let mut offenders: Vec<Offender> = critical
         .iter()
+        // the static pods of control planes have a gate of their own
+        .filter(|pod| !(scene.node.is_none() && pod.mirror))
         .filter(|pod| is_off(pod) && !baseline.0.contains(&whose(pod)))
-        .map(|pod| format!("{} is not Ready", pod.key))
+        .map(|pod| offender(pod, format!("is not Ready{}", why(pod))))
         .collect();
+    let unplaced: Vec<&&PodRow> = critical.iter().filter(|pod| is_waiting(pod)).collect();
     let mut evidence = count(critical.len(), "critical pod");
-    let unplaced = critical.iter().filter(|pod| pod.node.is_none()).count();
-    if unplaced > 0 {
-        evidence.push_str(&format!(", {unplaced} not placed on any node"));
+    if with_unplaced {
+        offenders.extend(unplaced.iter().map(|pod| {
+            offender(pod, format!("is not placed on any node{}", why(pod)))
+                .hint(format!("kubectl -n {} describe pod {}", pod.key.namespace, pod.key.name))
+        }));
+    } else if !unplaced.is_empty() {
+        evidence.push_str(&format!(", {} not placed on any node", unplaced.len()));
     }
     if !baseline.0.is_empty() {
         let known: Vec<&str> = baseline.0.iter().map(String::as_str).collect();
         evidence.push_str(&format!("; not Ready before already: {}", known.join(", ")));
     }
-    verdict(scene, names::CRITICAL_PODS, ASKS, &offenders, evidence)
+    verdict(scene, names::CRITICAL_PODS, ASKS, offenders, evidence)
 }

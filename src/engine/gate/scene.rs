@@ -1,6 +1,9 @@
 //! One reading of the world for the gates: every source asked once, at the same time, failures kept as answers.
 
+use super::world::{Wishes, World};
 use crate::backend::clock::now;
+use crate::domain::actor::{Actor, DaemonRow, Leader};
+use crate::domain::budget::BudgetRow;
 use crate::domain::etcd::{EtcdView, KeyspaceHash};
 use crate::domain::feed::{Row, Table};
 use crate::domain::host::{HostFacts, HostReadiness};
@@ -13,6 +16,7 @@ use crate::domain::time::Stamp;
 use crate::engine::memory::Memory;
 use crate::engine::settings::{Backends, Settings};
 use futures::FutureExt;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a reading is for: decides what is asked.
@@ -31,6 +35,8 @@ pub enum Purpose {
     Return {
         /// What was remembered before it.
         memory: Box<Memory>,
+        /// What the first reading that passed found: a second one must find the same.
+        steady: Option<Box<Steady>>,
     },
     /// The last look.
     Settle {
@@ -48,6 +54,33 @@ pub struct Samples {
     pub first: Result<EtcdView, Report>,
     /// The second, on which everything but the stability rests.
     pub second: Result<EtcdView, Report>,
+}
+
+/// What must stay the same from one reading to the next, so that what comes and goes does not pass.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steady {
+    /// Restarts of each static pod, by namespace and name.
+    pub restarts: BTreeMap<String, u32>,
+    /// Since when each node is Ready.
+    pub ready_since: BTreeMap<NodeName, Option<Stamp>>,
+}
+
+impl Steady {
+    /// Of a scene.
+    pub fn of(scene: &Scene) -> Self {
+        let pods = scene.pods.iter().flatten().filter(|pod| pod.mirror);
+        let nodes = scene.nodes.iter().flat_map(|nodes| nodes.values());
+        Self {
+            restarts: pods.map(|pod| (pod.key.to_string(), pod.restarts)).collect(),
+            ready_since: nodes.map(|row| (row.name.clone(), row.ready_since)).collect(),
+        }
+    }
+
+    /// How a node differs from it, in words.
+    pub fn differs(&self, row: &NodeRow) -> Option<String> {
+        let then = self.ready_since.get(&row.name)?;
+        (*then != row.ready_since).then(|| "stopped being Ready between two readings".to_owned())
+    }
 }
 
 /// A right that was asked for, and what the API server said: `Ok(Some(why))` = no.
@@ -69,6 +102,8 @@ pub struct Scene {
     pub purpose: Purpose,
     /// When the reading ended.
     pub at: Stamp,
+    /// The same by the API server's clock, against which stamps of others are held.
+    pub clock: Stamp,
     /// The node that it is about.
     pub node: Option<NodeName>,
     /// Whether that node has a control plane or etcd, as far as it can be told (unknown = yes).
@@ -83,6 +118,20 @@ pub struct Scene {
     pub pods: Result<Vec<PodRow>, Report>,
     /// Each API server's readiness by address.
     pub endpoints: Result<Vec<Endpoint>, Report>,
+    /// The addresses of the Service `kubernetes`.
+    pub listed: Result<Vec<String>, Report>,
+    /// Who leads the controller manager and the scheduler.
+    pub leaders: Result<Vec<Leader>, Report>,
+    /// DaemonSets.
+    pub daemons: Result<Vec<DaemonRow>, Report>,
+    /// Ready addresses of the name service, and all; `None` = there is no such Service.
+    pub dns: Result<Option<(usize, usize)>, Report>,
+    /// Who else is at work, tool by tool; empty = not asked.
+    pub actors: Vec<Result<Vec<Actor>, Report>>,
+    /// Disruption budgets; `None` = not asked.
+    pub budgets: Option<Result<Vec<BudgetRow>, Report>>,
+    /// How often nodes stopped being Ready lately, and when last; `None` = not asked.
+    pub flaps: Option<Result<BTreeMap<NodeName, (u32, Stamp)>, Report>>,
     /// The maintenance lease.
     pub lease: Result<Option<LeaseRow>, Report>,
     /// etcd; `None` = not configured.
@@ -105,6 +154,27 @@ impl Scene {
         self.nodes.as_ref().ok()?.get(self.node.as_ref()?)
     }
 
+    /// The control-plane nodes; `None` = the nodes are not known.
+    pub fn control_planes(&self) -> Option<Vec<&NodeRow>> {
+        Some(self.nodes.as_ref().ok()?.values().filter(|row| row.is_control_plane()).collect())
+    }
+
+    /// What was remembered before the reboot, after it.
+    pub fn memory(&self) -> Option<&Memory> {
+        match &self.purpose {
+            Purpose::Return { memory, .. } | Purpose::Settle { memory } => Some(memory),
+            Purpose::Before { .. } | Purpose::Check => None,
+        }
+    }
+
+    /// What the first good reading found.
+    pub fn steady(&self) -> Option<&Steady> {
+        match &self.purpose {
+            Purpose::Return { steady, .. } => steady.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Reads everything that the purpose asks for. Never fails: what does not answer is part of the scene.
     pub async fn read(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
         Self::gather(backends, node, purpose).boxed().await
@@ -123,14 +193,25 @@ impl Scene {
             etcd.set_nodes(rows);
         }
         let wants = Wants::of(&purpose);
-        let (pods, endpoints, lease, etcd, host, readiness, rights) = futures::join!(
-            cluster.pods(),
-            cluster.ready_endpoints(),
-            cluster.lease_read(&settings.lease_namespace),
-            samples(backends),
-            host_facts(backends, target.as_ref()),
-            host_readiness(backends, target.as_ref(), wants.readiness),
-            rights(backends, wants.rights, wants.leases),
+        // stamps are as old as the reading of the nodes, which came first
+        let clock = cluster.server_time().await.unwrap_or_else(|_| now());
+        let ((pods, api, lease), world, (etcd, host, readiness, rights)) = futures::join!(
+            async {
+                futures::join!(
+                    cluster.pods(),
+                    cluster.api_servers(),
+                    cluster.lease_read(&settings.lease_namespace)
+                )
+            },
+            World::read(cluster, clock, wants.world),
+            async {
+                futures::join!(
+                    samples(backends),
+                    host_facts(backends, target.as_ref()),
+                    host_readiness(backends, target.as_ref(), wants.readiness),
+                    rights(backends, wants.rights, wants.leases),
+                )
+            },
         );
         let is_master = is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
@@ -138,9 +219,12 @@ impl Scene {
             quorum_read(backends, node, wants.quorum_read && is_master),
             hash(backends, wants.hash && is_master)
         );
+        let at = now();
+        let (listed, endpoints) = api;
         Self {
             purpose,
-            at: now(),
+            at,
+            clock,
             node: node.cloned(),
             is_master,
             settings: settings.clone(),
@@ -150,6 +234,13 @@ impl Scene {
             endpoints: endpoints.map_err(Report::from).map(|list| {
                 list.into_iter().map(|(at, answer)| (at, answer.map_err(Report::from))).collect()
             }),
+            listed: listed.map_err(Report::from),
+            leaders: world.leaders,
+            daemons: world.daemons,
+            dns: world.dns,
+            actors: world.actors,
+            budgets: world.budgets,
+            flaps: world.flaps,
             lease: lease.map_err(Report::from),
             etcd,
             quorum_read,
@@ -168,6 +259,7 @@ struct Wants {
     leases: bool,
     quorum_read: bool,
     hash: bool,
+    world: Wishes,
 }
 
 impl Wants {
@@ -179,6 +271,10 @@ impl Wants {
             leases: !matches!(purpose, Purpose::Before { lock: LockChoice::Without, .. }),
             quorum_read: is_before,
             hash: matches!(purpose, Purpose::Return { .. }),
+            world: Wishes {
+                actors: is_before || matches!(purpose, Purpose::Check),
+                whole: matches!(purpose, Purpose::Check),
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
 use crate::domain::text::count;
 use crate::domain::time::{Stamp, brief};
-use crate::engine::gate::{Purpose, Scene, baseline, closed, judge};
+use crate::engine::gate::{Purpose, Scene, Steady, baseline, closed, judge, manifests};
 use crate::engine::job::{Ending, Job};
 use crate::engine::memory::MemberBefore;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 async fn look(job: &Job, purpose: Purpose) -> Result<(Scene, Vec<Gate>), Report> {
     let node = job.node()?;
     let scene = Scene::read(job.backends(), Some(node), purpose).await;
-    let weigh = |gate| job.shared.accepted.weigh(gate, job.step.kind);
+    let weigh = |gate: Gate| job.shared.accepted.weigh(gate, job.step.kind).until(job.deadline);
     let gates: Vec<Gate> = judge(&scene).into_iter().map(weigh).collect();
     for gate in &gates {
         job.show(gate.clone()).await;
@@ -88,10 +88,12 @@ fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
         Some(MemberBefore { id: row.id, cluster_id: view.cluster_id, index: index.unwrap_or(0), revision })
     });
     let known = scene.pods.as_ref().map(|pods| baseline(pods)).unwrap_or_default();
+    let manifests = scene.pods.as_ref().map(|pods| manifests(pods)).unwrap_or_default();
     job.remember(|memory| {
         memory.node_uid = uid;
         memory.member_before = member;
         memory.baseline = known;
+        memory.manifests = manifests;
     })
 }
 
@@ -153,9 +155,10 @@ pub(super) async fn verify(job: &Job) -> Ending {
     let pause = job.backends().settings.timing.verify_interval;
     let poll = job.backends().settings.timing.poll;
     let mut passed_since: Option<Instant> = None;
+    let mut steady: Option<Box<Steady>> = None;
     loop {
-        let purpose = Purpose::Return { memory: Box::new(job.memory()) };
-        let (_, gates) = look(job, purpose).await?;
+        let purpose = Purpose::Return { memory: Box::new(job.memory()), steady: steady.clone() };
+        let (scene, gates) = look(job, purpose).await?;
         let closed = closed(&gates);
         if closed.is_empty() {
             match passed_since {
@@ -167,12 +170,15 @@ pub(super) async fn verify(job: &Job) -> Ending {
                     )));
                 }
                 Some(_) => {}
-                None => passed_since = Some(Instant::now()),
+                None => {
+                    passed_since = Some(Instant::now());
+                    steady = Some(Box::new(Steady::of(&scene)));
+                }
             }
             job.say(format!("all gates passed once; the second reading follows within {}", brief(pause)));
             tokio::time::sleep(pause).await;
         } else {
-            passed_since = None;
+            (passed_since, steady) = (None, None);
             let items = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
             let text = format!("{} not passed yet", count(closed.len(), "gate"));
             job.progress(Progress { text, items, ..Progress::default() });

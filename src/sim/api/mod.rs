@@ -150,7 +150,13 @@ async fn answer_request(State(api): State<Api>, request: Request) -> Response {
     let code = code(&result);
     api.tally.count(&call, code);
     note(&api, &call, &result, code);
-    result.unwrap_or_else(Refusal::into_response)
+    let mut response = result.unwrap_or_else(Refusal::into_response);
+    // the simulation's own clock, which a test may have moved
+    let date = api.store.clock().timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = date.parse() {
+        response.headers_mut().insert(http::header::DATE, date);
+    }
+    response
 }
 
 /// Why a request got no object.

@@ -72,6 +72,11 @@ pub enum Action {
         #[serde(rename = "for")]
         length: Option<Span>,
     },
+    /// The leader of a component hangs: it renews its lease no more, and nobody takes over.
+    StallLeader {
+        /// `kube-controller-manager` or `kube-scheduler`.
+        component: String,
+    },
     /// The disruption controller takes so long from now on.
     DisruptionLag {
         /// How long.

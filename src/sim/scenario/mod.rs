@@ -28,6 +28,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("default", include_str!("../../../assets/scenarios/default.toml")),
     ("tight-budgets", include_str!("../../../assets/scenarios/tight-budgets.toml")),
     ("one-member-down", include_str!("../../../assets/scenarios/one-member-down.toml")),
+    ("ailing", include_str!("../../../assets/scenarios/ailing.toml")),
     ("big", include_str!("../../../assets/scenarios/big.toml")),
     ("minimal", include_str!("../../../assets/scenarios/minimal.toml")),
 ];

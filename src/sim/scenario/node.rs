@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::Scenario;
+use super::settings::Span;
 use crate::sim::etcd::MemberFaults;
 use crate::sim::host::HostFaults;
 use crate::sim::machine::{MachineSpec, RebootOutcome};
@@ -35,6 +36,10 @@ pub struct NodeSpec {
     pub version: Option<String>,
     /// Kernel release, when it differs from the cluster's.
     pub kernel: Option<String>,
+    /// Static pods that a control plane lacks: `kube-scheduler`.
+    pub without: Vec<String>,
+    /// How far its clock is ahead.
+    pub clock_ahead: Option<Span>,
     /// What is wrong with its etcd member.
     pub etcd: MemberFaults,
     /// What differs on its host.

@@ -35,6 +35,8 @@ pub struct Desk {
     pub kubelets: BTreeSet<String>,
     /// The disruption controller does nothing.
     pub is_disruption_stalled: bool,
+    /// Components whose leader hangs.
+    pub stalled_leaders: BTreeSet<String>,
     /// Trouble that the API server gives.
     pub faults: Faults,
     /// No API server answers, by a fault.
@@ -62,6 +64,7 @@ impl Desk {
             timings: scenario.timings.clone(),
             kubelets: BTreeSet::new(),
             is_disruption_stalled: false,
+            stalled_leaders: BTreeSet::new(),
             faults: Faults::new(),
             is_api_down: false,
             has_quorum: true,

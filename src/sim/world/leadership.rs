@@ -47,6 +47,9 @@ impl Controller for Leadership {
     }
 
     fn sync(&mut self, key: &Key, desk: &mut Desk) {
+        if desk.stalled_leaders.contains(&key.name) && desk.get(&LEASES, key).is_some() {
+            return;
+        }
         let lease = desk.get(&LEASES, key);
         let holder = lease.as_ref().map_or("", |lease| text(lease, "/spec/holderIdentity"));
         let node = holder.split('_').next().unwrap_or_default().to_owned();

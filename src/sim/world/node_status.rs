@@ -18,7 +18,9 @@ const REPORT: Duration = Duration::from_mins(5);
 /// registers only when it starts.
 pub fn beat(desk: &mut Desk, name: &str) {
     let Some(node) = desk.get(&NODES, &Key::cluster(name)) else { return };
-    let renewed = clock::micros(desk.store.clock().timestamp());
+    let ahead =
+        desk.specs.get(name).and_then(|spec| spec.clock_ahead).map_or(Duration::ZERO, |ahead| ahead.0);
+    let renewed = clock::micros(desk.store.clock().timestamp() + ahead);
     let lease = Key::new(LEASE_NAMESPACE, name);
     let written = desk.modify(&LEASES, &lease, |lease| lease["spec"]["renewTime"] = renewed.clone().into());
     if written.is_none() {

@@ -83,6 +83,9 @@ impl Script {
                     self.later(desk, length.0, Deed::Unstall);
                 }
             }
+            Action::StallLeader { component } => {
+                desk.stalled_leaders.insert(component.clone());
+            }
             Action::DisruptionLag { lag } => desk.timings.disruption_lag = *lag,
             Action::Flap { node, times, every } => {
                 for turn in 0..*times {

@@ -44,7 +44,8 @@ impl Controller for StaticPods {
         if !is_control_plane || !desk.kubelets.contains(&key.name) {
             return;
         }
-        for component in COMPONENTS {
+        let without = desk.specs.get(&key.name).map(|spec| spec.without.clone()).unwrap_or_default();
+        for component in COMPONENTS.into_iter().filter(|name| !without.iter().any(|other| other == name)) {
             let place = Key::new(HOME, &format!("{component}-{}", key.name));
             if desk.get(&PODS, &place).is_none() {
                 let pod = mirror(desk, &node, component);

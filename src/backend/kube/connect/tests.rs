@@ -320,11 +320,11 @@ async fn another_api_server_takes_over_when_no_connection_comes_about() {
     let api = Cluster::connect(&options(&file, Some("two"))).await.unwrap();
     assert_eq!(api.version().await.unwrap(), "v1.first");
     assert_eq!(api.learn_endpoints().await.unwrap().len(), 2);
-    assert!(api.ready_endpoints().await.unwrap().iter().all(|(_, answer)| answer.is_ok()));
+    assert!(api.api_servers().await.1.unwrap().iter().all(|(_, answer)| answer.is_ok()));
     task.abort();
     let _ = task.await;
     assert_eq!(api.version().await.unwrap(), "v1.second");
     assert_eq!(api.server(), format!("127.0.0.1:{second}"));
-    let ready = api.ready_endpoints().await.unwrap();
+    let ready = api.api_servers().await.1.unwrap();
     assert_eq!(ready.iter().filter(|(_, answer)| answer.is_ok()).count(), 1, "{ready:?}");
 }

@@ -1,6 +1,8 @@
 //! Lease objects: the kubelets' signs of life, and the maintenance lock.
 
+use super::node::Managed;
 use super::{Meta, Wire, nullable, tidy, time};
+use crate::domain::actor::Leader;
 use crate::domain::feed::Row;
 use crate::domain::ids::NodeName;
 use crate::domain::lock::LeaseRow;
@@ -24,7 +26,7 @@ pub(in crate::backend::kube) mod step {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::backend::kube) struct LeaseWire {
-    pub(in crate::backend::kube) metadata: Meta<String>,
+    pub(in crate::backend::kube) metadata: Meta<String, Option<Vec<Managed>>>,
     #[serde(deserialize_with = "nullable")]
     pub(in crate::backend::kube) spec: Spec,
 }
@@ -65,6 +67,31 @@ impl LeaseWire {
     }
 }
 
+impl LeaseWire {
+    /// The last renewal: by the API server's clock where it noted who wrote the field, else by the holder's.
+    fn renewed(&self) -> Option<Stamp> {
+        let noted = self
+            .metadata
+            .managed_fields
+            .iter()
+            .flatten()
+            .filter(|entry| entry.fields["f:spec"].get("f:renewTime").is_some())
+            .filter_map(|entry| entry.time)
+            .max();
+        self.spec.renew_time.map(|by_holder| noted.unwrap_or(by_holder))
+    }
+
+    /// Who leads a component by it.
+    pub(in crate::backend::kube) fn leader(&self, component: &str) -> Leader {
+        Leader {
+            component: component.to_owned(),
+            holder: tidy(self.spec.holder_identity.clone()),
+            renewed: self.renewed(),
+            lasts: Duration::from_secs(self.spec.lease_duration_seconds.unwrap_or(15)),
+        }
+    }
+}
+
 /// A kubelet's sign of life.
 #[derive(Debug, Clone)]
 pub(in crate::backend::kube) struct Beat {
@@ -92,7 +119,8 @@ impl Wire for BeatWire {
     }
 
     fn row(self) -> Option<Beat> {
-        Some(Beat { node: tidy(self.0.metadata.name).into(), at: self.0.spec.renew_time? })
+        let at = self.0.renewed()?;
+        Some(Beat { node: tidy(self.0.metadata.name).into(), at })
     }
 }
 

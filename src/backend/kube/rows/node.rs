@@ -26,12 +26,13 @@ pub(in crate::backend::kube) struct NodeWire {
 /// One of `metadata.managedFields`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Managed {
-    manager: String,
+pub(in crate::backend::kube) struct Managed {
+    pub(super) manager: String,
+    /// Stamped by the API server when a field's value changes.
     #[serde(deserialize_with = "time")]
-    time: Option<Stamp>,
+    pub(super) time: Option<Stamp>,
     #[serde(rename = "fieldsV1")]
-    fields: serde_json::Value,
+    pub(super) fields: serde_json::Value,
 }
 
 #[derive(Debug, Default, Deserialize)]

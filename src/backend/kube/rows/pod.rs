@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(in crate::backend::kube) struct PodWire {
-    metadata: Meta,
+    metadata: Meta<String>,
     #[serde(deserialize_with = "nullable")]
     spec: Spec,
     #[serde(deserialize_with = "nullable")]
@@ -151,6 +151,7 @@ impl Wire for PodWire {
                 .find(|owner| owner.controller == Some(true))
                 .map(owner),
             mirror: metadata.annotations.contains_key("kubernetes.io/config.mirror"),
+            manifest: metadata.annotations.get("kubernetes.io/config.hash").cloned().map(tidy),
             claims: tidy_all(spec.volumes.iter().filter_map(|volume| volume.claim(&metadata.name))),
             tolerates_cordon,
             requests,

@@ -1,0 +1,79 @@
+//! What is read of the whole cluster beyond nodes and pods: leaders, DaemonSets, name service, other tools, budgets.
+
+use crate::backend::kube::{Cluster, KuredLock};
+use crate::domain::actor::{Actor, DaemonRow, Leader};
+use crate::domain::budget::BudgetRow;
+use crate::domain::ids::NodeName;
+use crate::domain::report::Report;
+use crate::domain::time::Stamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How far back nodes that came and went are counted.
+pub const FLAP_SPAN: Duration = Duration::from_mins(10);
+
+/// How often nodes stopped being Ready, and when last.
+pub type Flaps = BTreeMap<NodeName, (u32, Stamp)>;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    /// Who else is at work.
+    pub actors: bool,
+    /// Budgets, and nodes that came and went.
+    pub whole: bool,
+}
+
+/// What was answered.
+pub(super) struct World {
+    pub leaders: Result<Vec<Leader>, Report>,
+    pub daemons: Result<Vec<DaemonRow>, Report>,
+    pub dns: Result<Option<(usize, usize)>, Report>,
+    pub actors: Vec<Result<Vec<Actor>, Report>>,
+    pub budgets: Option<Result<Vec<BudgetRow>, Report>>,
+    pub flaps: Option<Result<Flaps, Report>>,
+}
+
+impl World {
+    /// Asks for everything at once; failures are part of it. `clock` is the API server's time.
+    pub(super) async fn read(cluster: &Cluster, clock: Stamp, wishes: Wishes) -> Self {
+        let ((leaders, dns, daemons), actors, whole) = futures::join!(
+            async { futures::join!(cluster.leaders(), cluster.dns_endpoints(), cluster.daemons()) },
+            async { if wishes.actors { cluster.others(clock).await } else { Vec::new() } },
+            async {
+                if !wishes.whole {
+                    return (None, None);
+                }
+                let since = Stamp(clock.0 - i64::try_from(FLAP_SPAN.as_millis()).unwrap_or(0));
+                let (budgets, flaps) = futures::join!(cluster.budgets(), cluster.times_not_ready(since));
+                (Some(budgets), Some(flaps))
+            },
+        );
+        let mut actors: Vec<Result<Vec<Actor>, Report>> =
+            actors.into_iter().map(|sighting| sighting.map_err(Report::from)).collect();
+        if wishes.actors {
+            let locks = daemons.as_ref().map(|(_, locks)| locks.iter().map(kured).collect());
+            actors.push(locks.map_err(|error| Report::from(error.clone())));
+        }
+        Self {
+            leaders: leaders.map_err(Report::from),
+            dns: dns.map_err(Report::from),
+            daemons: daemons.map(|(rows, _)| rows).map_err(Report::from),
+            actors,
+            budgets: whole.0.map(|answer| answer.map_err(Report::from)),
+            flaps: whole.1.map(|answer| answer.map_err(Report::from)),
+        }
+    }
+}
+
+fn kured(lock: &KuredLock) -> Actor {
+    Actor {
+        tool: "kured".to_owned(),
+        kind: "DaemonSet".to_owned(),
+        namespace: lock.namespace.clone(),
+        name: lock.name.clone(),
+        node: lock.node.clone(),
+        what: "its lock is held for a reboot".to_owned(),
+        since: lock.since,
+    }
+}
