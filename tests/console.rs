@@ -5,6 +5,8 @@
 
 #[path = "console/desk.rs"]
 mod desk;
+#[path = "console/ssh.rs"]
+mod ssh;
 #[path = "scenarios/stage.rs"]
 #[expect(dead_code, clippy::panic, reason = "stories are played elsewhere")]
 mod stage;

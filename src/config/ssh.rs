@@ -32,6 +32,8 @@ pub struct SshConfig {
     pub use_ssh_config: bool,
     /// Another file than the usual ones for it.
     pub ssh_config: Option<PathBuf>,
+    /// Ask hosts by themselves whether they need a reboot.
+    pub ask_reboot_needed: bool,
     /// Address by node.
     pub addresses: BTreeMap<NodeName, String>,
 }
@@ -50,6 +52,7 @@ impl Default for SshConfig {
             jump: None,
             use_ssh_config: true,
             ssh_config: None,
+            ask_reboot_needed: false,
             addresses: BTreeMap::new(),
         }
     }
@@ -76,6 +79,7 @@ impl SshConfig {
             agent_socket: None,
             jump: self.jump.clone(),
             openssh: self.use_ssh_config.then(openssh),
+            asks_reboot_need: self.ask_reboot_needed,
             addresses: self.addresses.clone(),
         })
     }

@@ -9,7 +9,7 @@ use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::etcd::{EtcdView, Quorum};
 use crate::domain::feed::{Kept, Liveness, Source, Table};
 use crate::domain::guard::Request;
-use crate::domain::host::HostFacts;
+use crate::domain::host::{HostFacts, HostQuestion, RebootNeed};
 use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
 use crate::domain::lock::LeaseRow;
 use crate::domain::log::{Level, LogLine};
@@ -79,6 +79,15 @@ pub struct Look {
     pub ascii: bool,
 }
 
+/// A host that does not answer over SSH.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostAway {
+    /// Since when.
+    pub since: Stamp,
+    /// What came of the last attempt.
+    pub report: Report,
+}
+
 /// What is known of the cluster.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Known {
@@ -110,6 +119,14 @@ pub struct Known {
     pub heard: Option<(Quorum, Stamp)>,
     /// What hosts said of their boot.
     pub hosts: BTreeMap<NodeName, HostFacts>,
+    /// Hosts that do not answer over SSH.
+    pub away: BTreeMap<NodeName, HostAway>,
+    /// Whether hosts need a reboot, as far as they were asked.
+    pub needs: BTreeMap<NodeName, RebootNeed>,
+    /// Hosts that are being asked it now.
+    pub asked_need: BTreeSet<NodeName>,
+    /// What SSH asks.
+    pub questions: Vec<HostQuestion>,
     /// The maintenance lock as it is now.
     pub lock: Option<LeaseRow>,
     /// The API server's version.

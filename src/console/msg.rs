@@ -4,7 +4,7 @@ use super::keymap::Key;
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Liveness, Observation, Source};
 use crate::domain::guard::{Permit, Request};
-use crate::domain::host::HostFacts;
+use crate::domain::host::{HostFacts, HostQuestion, RebootNeed, UnknownHost};
 use crate::domain::ids::{Generation, NodeName, OpId, RunId};
 use crate::domain::log::LogLine;
 use crate::domain::report::Report;
@@ -56,6 +56,18 @@ pub enum Msg {
     Source(Generation, Source, Liveness),
     /// A host told of its boot.
     Host(Generation, NodeName, HostFacts),
+    /// A host did not answer, or not as it should.
+    HostAway(Generation, NodeName, Report),
+    /// A host was asked whether it needs a reboot.
+    Need(Generation, NodeName, RebootNeed),
+    /// What SSH asks now.
+    Questions(Generation, Vec<HostQuestion>),
+    /// Something was typed into a masked field: so many dots stand for it. The text itself is never told.
+    Masked(u8),
+    /// The SSH key in this file was opened, or not.
+    Unlocked(String, Result<(), Report>),
+    /// The key of this host was recorded, or not.
+    Trusted(String, Result<(), Report>),
     /// A run of this process goes on.
     Run(RunEvent),
     /// A run could not be started, or its task ended without a last event.
@@ -102,6 +114,12 @@ pub enum Effect {
     Reconnect,
     /// Ask this node's host for its boot.
     Probe(NodeName),
+    /// Open the SSH key in this file with the passphrase that was typed.
+    Unlock(String),
+    /// Record this host's key.
+    Trust(UnknownHost),
+    /// Ask these nodes' hosts whether they need a reboot.
+    AskNeed(Vec<NodeName>),
     /// End the console; runs that live are cancelled and waited for.
     Quit,
 }

@@ -71,6 +71,8 @@ const WORDS: &[Word] = &[
     word("log", T::Nothing, Some(C::Focus(Pane::Log)), "go to the log"),
     word("run", T::Run, Some(C::Focus(Pane::Run)), "go to the open run, or to the one named"),
     word("orphans", T::Nothing, Some(C::Orphans), "what runs of earlier sessions left changed"),
+    word("answer", T::Nothing, Some(C::Answer), "answer what SSH asks: a passphrase, an unknown host"),
+    word("needs-reboot", T::Node, Some(C::Needs), "ask the hosts whether they need a reboot"),
     word("filter", T::Text, None, "filter the focused pane"),
     word("sort", T::Column, None, "sort the focused pane"),
     word("reverse", T::Nothing, Some(C::Reverse), "sort the other way round"),

@@ -125,3 +125,24 @@ impl HostQuestion {
         }
     }
 }
+
+/// Whether a host needs a reboot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// It does, and why.
+    Needed(Vec<String>),
+    /// No marker is there, and the newest kernel on the disk runs.
+    NotNeeded,
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// An answer to whether a host needs a reboot, and when it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RebootNeed {
+    /// When it was read.
+    pub at: Stamp,
+    /// The answer.
+    pub need: Need,
+}

@@ -5,6 +5,7 @@
 
 pub mod check;
 mod foretold;
+mod hosts;
 pub mod info;
 pub mod plan;
 mod prompt;

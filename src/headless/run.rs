@@ -37,6 +37,8 @@ pub async fn run(
     mut request: Request,
     manner: &Manner,
 ) -> Result<Exit, Report> {
+    let mut prompt = Prompt::new();
+    introduce(&backends, &request, &mut prompt).await?;
     let facts = facts(&backends, request.kind).await?;
     if manner.is_dry {
         return plan::show(&backends, &facts, policy, &request, manner.format).await;
@@ -52,7 +54,6 @@ pub async fn run(
         etcd: etcd.as_ref(),
         lock: lock.as_deref(),
     };
-    let mut prompt = Prompt::new();
     let ask = Ask { errand: Errand::Begin, policy, request: &request, world };
     let permit = confirm(ask, manner, &mut prompt).await?;
     let steps = crate::engine::plan(&request, &facts);
@@ -79,6 +80,17 @@ pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Res
         lock: LockChoice::Take,
     };
     run(backends, policy, request, manner).await
+}
+
+/// Lets the engineer answer what SSH asks before anything depends on it: hosts of the nodes, and of the control planes (etcd).
+async fn introduce(backends: &Backends, request: &Request, prompt: &mut Prompt) -> Result<(), Report> {
+    let (Some(hosts), Kind::Reboot | Kind::Snapshot) = (&backends.hosts, request.kind) else {
+        return Ok(());
+    };
+    // the API that is away is told by whoever needs it
+    let Ok(mut rows) = backends.cluster.nodes().await else { return Ok(()) };
+    rows.retain(|row| request.nodes.contains(&row.name) || row.is_control_plane());
+    super::hosts::introduce(hosts, &rows, prompt).await
 }
 
 /// What the plan is made from; a snapshot needs no API, so that it can be taken when there is none.

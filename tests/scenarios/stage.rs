@@ -72,6 +72,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
         identity_files: vec![write("id_ed25519", &credentials.ssh_key)],
         known_hosts: vec![write("known_hosts", &known)],
         agent: false,
+        record: Some(dir.join("state/known_hosts")),
         ..SshOptions::default()
     };
     let hosts = Hosts::new(ssh, dialer.clone());

@@ -10,6 +10,7 @@ mod exec;
 mod facts;
 mod keys;
 mod known_hosts;
+mod need;
 mod quote;
 mod readiness;
 mod reboot;
@@ -58,6 +59,8 @@ pub struct SshOptions {
     pub jump: Option<Vec<String>>,
     /// Whom to ask for the operator's own configuration; `None` = nobody.
     pub openssh: Option<OpenSsh>,
+    /// Whether hosts are asked by themselves whether they need a reboot, when they first answer.
+    pub asks_reboot_need: bool,
     /// Address (`host` or `host:port`) by node; the default is the node's `InternalIP`.
     pub addresses: BTreeMap<NodeName, String>,
 }
@@ -75,6 +78,7 @@ impl Default for SshOptions {
             agent_socket: None,
             jump: None,
             openssh: None,
+            asks_reboot_need: false,
             addresses: BTreeMap::new(),
         }
     }
@@ -171,6 +175,11 @@ impl Hosts {
             error.causes.push(format!("through it to {}", crate::domain::text::clean(address)));
             error
         })
+    }
+
+    /// Whether hosts are to be asked by themselves whether they need a reboot.
+    pub fn asks_reboot_need(&self) -> bool {
+        self.inner.options.asks_reboot_need
     }
 
     fn target(&self, node: &NodeRow) -> Result<Target, Error> {

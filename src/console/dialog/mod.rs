@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod confirm;
+pub mod host;
 
 use super::keymap::Command;
 use crate::domain::guard::{Request, Rung};
@@ -243,6 +244,10 @@ pub enum Dialog {
     Message(Message),
     /// Asks before quitting.
     Quit(QuitAsk),
+    /// Asks for the passphrase of an SSH key.
+    Passphrase(host::Passphrase),
+    /// Asks whether a host's key is the right one.
+    Trust(Box<host::Trust>),
 }
 
 impl Dialog {
@@ -252,7 +257,8 @@ impl Dialog {
             Self::Confirm(confirm) => Some(&confirm.prompt),
             Self::Ask(ask) => Some(&ask.prompt),
             Self::Quit(quit) => Some(&quit.prompt),
-            Self::Help(_) | Self::Palette(_) | Self::Page(_) | Self::Message(_) => None,
+            Self::Trust(trust) => Some(&trust.prompt),
+            Self::Passphrase(_) | Self::Help(_) | Self::Palette(_) | Self::Page(_) | Self::Message(_) => None,
         }
     }
 

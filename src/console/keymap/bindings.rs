@@ -138,6 +138,20 @@ const COMMON: &[Binding] = &[
     ),
     bind(&[Key::char('?')], C::Help, Everywhere, "help", "show the keys"),
     bind(
+        &[Key::char('a')],
+        C::Answer,
+        Everywhere,
+        "",
+        "answer what SSH asks: a key's passphrase, an unknown host's key",
+    ),
+    bind(
+        &[Key::char('b')],
+        C::Needs,
+        NODES,
+        "",
+        "ask the marked hosts, else all, whether they need a reboot",
+    ),
+    bind(
         &[Key::char('w'), Key::ctrl('w')],
         C::Record,
         Everywhere,

@@ -201,6 +201,10 @@ pub enum Command {
     Block,
     /// What runs of earlier processes left.
     Orphans,
+    /// Answer what SSH asks.
+    Answer,
+    /// Ask hosts whether they need a reboot.
+    Needs,
     /// Confirm the step that waits.
     Confirm,
     /// Go on by itself until something is not green.

@@ -6,6 +6,7 @@ use crate::console::model::Model;
 use crate::console::phase::{Phase, booted, node_phase};
 use crate::console::rows::pods_on;
 use crate::domain::budget::budgets_of;
+use crate::domain::host::Need;
 use crate::domain::node::NodeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::text::count;
@@ -28,6 +29,8 @@ pub(super) fn facts(model: &Model, row: &NodeRow) -> Vec<Fact> {
             Fact::toned(Tone::Dim, "booted", "not known: the API does not tell, and the host was not asked")
         }
     });
+    facts.push(ssh(model, row));
+    facts.push(need(model, row));
     facts.push(Fact::toned(Tone::Dim, "boot id", &*row.boot_id));
     facts.push(Fact::toned(Tone::Dim, "machine id", &*row.machine_id));
     facts.push(Fact::toned(Tone::Dim, "uid", &*row.uid));
@@ -46,6 +49,35 @@ fn state(model: &Model, row: &NodeRow) -> Fact {
     };
     let cordoned = if row.cordoned && phase != Phase::Cordoned { ", cordoned" } else { "" };
     Fact::toned(tone, "state", format!("{}{cordoned}", phase.word()))
+}
+
+/// Whether the host answers over SSH, and when it did last.
+fn ssh(model: &Model, row: &NodeRow) -> Fact {
+    let last = model.known.hosts.get(&row.name).map(|facts| format!("answered {}", ago(model, facts.at)));
+    match (model.known.away.get(&row.name), last) {
+        (Some(away), last) => {
+            let last = last.map(|last| format!("; {last}")).unwrap_or_default();
+            let words = format!("no answer since {}: {}{last}", ago(model, away.since), away.report.line());
+            Fact::toned(Tone::Attention, "ssh", words)
+        }
+        (None, Some(last)) => Fact::plain("ssh", last),
+        (None, None) => Fact::toned(Tone::Dim, "ssh", "the host was not asked"),
+    }
+}
+
+/// Whether the host needs a reboot, as far as it was asked.
+fn need(model: &Model, row: &NodeRow) -> Fact {
+    let Some(known) = model.known.needs.get(&row.name) else {
+        return Fact::toned(Tone::Dim, "needs reboot", "the host was not asked (b asks)");
+    };
+    let at = ago(model, known.at);
+    match &known.need {
+        Need::Needed(reasons) => {
+            Fact::toned(Tone::Attention, "needs reboot", format!("yes, {at}: {}", reasons.join("; ")))
+        }
+        Need::NotNeeded => Fact::plain("needs reboot", format!("no, {at}")),
+        Need::Unknown(why) => Fact::toned(Tone::Attention, "needs reboot", format!("not known, {at}: {why}")),
+    }
 }
 
 fn cordon(model: &Model, row: &NodeRow) -> Vec<Fact> {

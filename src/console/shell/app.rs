@@ -5,6 +5,7 @@ use super::ConsoleOptions;
 use super::executor::{Executor, Word};
 use super::outside::{Mark, Outside};
 use super::recordings;
+use super::secret::Secret;
 use crate::backend::clock::now;
 use crate::console::dialog::{ARMS_AFTER, Dialog};
 use crate::console::keymap::Key;
@@ -37,6 +38,7 @@ struct App<'t, B: Backend, O> {
     screen: &'t mut Terminal<B>,
     model: Model,
     executor: Executor,
+    secret: Secret,
     recorder: Recorder,
     state_dir: PathBuf,
     outside: O,
@@ -72,6 +74,7 @@ where
         screen,
         model,
         executor,
+        secret: Secret::default(),
         outside,
         is_dirty: true,
         last_frame: None,
@@ -125,10 +128,16 @@ where
         match event {
             Event::Key(key) => {
                 if let Some(key) = Key::from_event(key) {
-                    self.take(Msg::Key(key, now()));
+                    match self.secret.press(&self.model, key) {
+                        Some(told) => self.take(told),
+                        None => self.take(Msg::Key(key, now())),
+                    }
                 }
             }
-            Event::Paste(text) => self.take(Msg::Paste(text)),
+            Event::Paste(text) => match self.secret.paste(&self.model, &text) {
+                Some(told) => self.take(told),
+                None => self.take(Msg::Paste(text)),
+            },
             Event::Resize(columns, lines) => self.take(Msg::Resize(columns, lines)),
             Event::FocusGained | Event::FocusLost | Event::Mouse(_) => {}
         }
@@ -165,6 +174,9 @@ where
                     && let Err(error) = self.outside.copy(text)
                 {
                     tracing::warn!(%error, "the text was not copied");
+                }
+                if let Effect::Unlock(path) = &effect {
+                    self.executor.unlock(path.clone(), self.secret.take());
                 }
                 if effect == Effect::Record {
                     self.record();

@@ -3,6 +3,7 @@
 use super::observers::Link;
 use super::{Connect, ConsoleOptions};
 use crate::backend::clock::now;
+use crate::backend::host::Hosts;
 use crate::console::model::Model;
 use crate::console::msg::{Effect, Msg};
 use crate::domain::feed::{Liveness, Source};
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 /// How many messages may wait for the core.
 const INBOX: usize = 1024;
@@ -162,7 +164,31 @@ impl Executor {
                 self.quit();
                 None
             }
-            Effect::Copy(_) | Effect::Record => None,
+            Effect::Trust(host) => {
+                if let Some(hosts) = self.hosts() {
+                    super::hosts::trust(hosts, host, self.to.clone());
+                }
+                None
+            }
+            Effect::AskNeed(nodes) => {
+                if let Some(link) = &self.link {
+                    let rows = nodes.iter().filter_map(|node| model.known.nodes.get(node)).cloned();
+                    link.ask_need(rows.collect(), &self.to);
+                }
+                None
+            }
+            Effect::Copy(_) | Effect::Record | Effect::Unlock(_) => None,
+        }
+    }
+
+    fn hosts(&self) -> Option<Hosts> {
+        self.link.as_ref()?.backends.hosts.clone()
+    }
+
+    /// Opens an SSH key with the passphrase that was typed.
+    pub(super) fn unlock(&self, path: String, passphrase: Zeroizing<String>) {
+        if let Some(hosts) = self.hosts() {
+            super::hosts::unlock(hosts, path, passphrase, self.to.clone());
         }
     }
 

@@ -6,11 +6,13 @@
 
 pub mod app;
 mod executor;
+mod hosts;
 mod observers;
 pub mod outside;
 mod probe;
 mod recordings;
 pub mod replay;
+mod secret;
 mod terminal;
 
 use crate::backend::clock::now;

@@ -23,6 +23,8 @@ pub(super) struct Link {
     /// What runs are given.
     pub(super) backends: Backends,
     probes: Option<mpsc::Sender<NodeRow>>,
+    generation: Generation,
+    cancel: CancellationToken,
     _ends: DropGuard,
 }
 
@@ -42,12 +44,30 @@ impl Link {
         let probes = if let Some(hosts) = &backends.hosts {
             let (ask, asked) = mpsc::channel(PROBES);
             probe::spawn(hosts.clone(), generation, asked, to.clone(), cancel.child_token());
+            let telling = super::hosts::tell_questions(hosts.questions(), generation, to.clone());
+            let until = cancel.child_token();
+            tokio::spawn(async move {
+                let _ = until.run_until_cancelled(telling).await;
+            });
             Some(ask)
         } else {
             absent(to, generation, Source::Ssh, "not to be used, by the configuration");
             None
         };
-        Self { backends, probes, _ends: cancel.drop_guard() }
+        Self { backends, probes, generation, cancel: cancel.clone(), _ends: cancel.drop_guard() }
+    }
+
+    /// Asks hosts whether they need a reboot.
+    pub(super) fn ask_need(&self, rows: Vec<NodeRow>, to: &mpsc::Sender<Msg>) {
+        if let Some(hosts) = &self.backends.hosts {
+            super::hosts::ask_need(
+                hosts.clone(),
+                self.generation,
+                rows,
+                to.clone(),
+                self.cancel.child_token(),
+            );
+        }
     }
 
     /// Tells which nodes there are now.

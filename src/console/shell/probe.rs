@@ -44,6 +44,7 @@ pub(super) struct Prober {
     failed: usize,
     turn: usize,
     under_way: JoinSet<Answer>,
+    cancel: CancellationToken,
 }
 
 /// Asks whatever comes in until cancelled.
@@ -65,6 +66,7 @@ pub(super) fn spawn(
         failed: 0,
         turn: 0,
         under_way: JoinSet::new(),
+        cancel: cancel.clone(),
     };
     tokio::spawn(async move {
         let _ = cancel.run_until_cancelled(prober.run(asked)).await;
@@ -104,7 +106,10 @@ impl Prober {
 
     /// Control planes first: they matter most, and there are few.
     fn enqueue(&mut self, row: NodeRow) {
-        self.known.insert(row.name.clone(), row.clone());
+        if self.known.insert(row.name.clone(), row.clone()).is_some() {
+            // asked again by hand, or after a new boot: worth another attempt
+            self.failed = 0;
+        }
         self.queue.retain(|(queued, _)| queued.name != row.name);
         self.later.retain(|(queued, _)| queued.name != row.name);
         if row.is_control_plane() {
@@ -142,12 +147,26 @@ impl Prober {
             Ok(facts) => {
                 let at = now();
                 self.last = Some(at);
+                if tries < TRIES && self.hosts.asks_reboot_need() {
+                    let (hosts, to) = (self.hosts.clone(), self.to.clone());
+                    super::hosts::ask_need(
+                        hosts,
+                        self.generation,
+                        vec![row.clone()],
+                        to,
+                        self.cancel.clone(),
+                    );
+                }
                 let host = Msg::Host(self.generation, row.name.clone(), facts);
                 self.say(host).await && self.live(Liveness::Live(at)).await
             }
             Err(error) => {
                 tracing::debug!(node = %row.name, error = %error.report(), "the host was not reached");
                 self.failed += 1;
+                let away = Msg::HostAway(self.generation, row.name.clone(), error.report());
+                if !self.say(away).await {
+                    return false;
+                }
                 if tries < TRIES {
                     self.later.push((row, tries));
                 }

@@ -1,7 +1,7 @@
 //! Keys in dialogs. What confirms: `y` or the exactly typed name with Enter, in an armed dialog, by a press that is
 //! no repeat. Everything else cancels, scrolls, types or is ignored.
 
-use super::{actions, flash, palette, runs};
+use super::{actions, flash, hosts, palette, runs};
 use crate::console::dialog::confirm::toggled;
 use crate::console::dialog::{Confirm, Dialog, Page, Prompt, QuitAsk, Subject, Toggle};
 use crate::console::keymap::{Code, Key};
@@ -30,6 +30,8 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             answer => close_on_no(model, &answer),
         },
         Some(Dialog::Palette(_)) => palette::press(model, key),
+        Some(Dialog::Passphrase(_)) => hosts::passphrase(model, key),
+        Some(Dialog::Trust(_)) => hosts::trust(model, key),
         Some(Dialog::Help(scroll)) => {
             let is_close = matches!(key.code, Code::Char('?'));
             scroll_or_close(scroll, key, is_close).then(|| model.dialogs.pop());
@@ -95,14 +97,14 @@ fn scroll_or_close(scroll: &mut usize, key: Key, is_close: bool) -> bool {
     false
 }
 
-enum Answer {
+pub(super) enum Answer {
     Yes,
     No,
     None,
 }
 
 /// A question that `y` answers.
-fn simple(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> Answer {
+pub(super) fn simple(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> Answer {
     match key.code {
         Code::Esc | Code::Enter | Code::Char('n' | 'q') if !key.ctrl => Answer::No,
         Code::Char('y') if !key.ctrl => {
@@ -118,7 +120,7 @@ fn simple(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp
 
 /// Whether a confirming key counts. One that comes too early starts the time anew, so that a key that was meant for
 /// something else (or is held down) does not confirm by lasting.
-fn may_confirm(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> bool {
+pub(super) fn may_confirm(prompt: &mut Prompt, notice: &mut Option<String>, key: Key, now: Stamp) -> bool {
     if key.repeat {
         return false;
     }

@@ -4,7 +4,6 @@ use crate::console::model::{Known, Model};
 use crate::console::msg::{Effect, Orphan};
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Delta, Liveness, Observation, Row, Source, apply, beat};
-use crate::domain::host::HostFacts;
 use crate::domain::ids::{Generation, NodeName, PodKey};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::node::{NodeRow, Readiness};
@@ -246,12 +245,6 @@ pub(super) fn source(model: &mut Model, source: Source, liveness: Liveness) -> V
     Vec::new()
 }
 
-/// A host told of its boot.
-pub(super) fn host(model: &mut Model, node: NodeName, facts: HostFacts) -> Vec<Effect> {
-    model.known.hosts.insert(node, facts);
-    Vec::new()
-}
-
 /// Runs of earlier processes that did not end: told once.
 pub(super) fn orphans(model: &mut Model, orphans: Vec<Orphan>) -> Vec<Effect> {
     for orphan in &orphans {
@@ -285,7 +278,7 @@ pub(super) fn recorded(model: &mut Model, written: Result<(String, usize), Repor
     Vec::new()
 }
 
-fn say(model: &mut Model, level: Level, node: Option<NodeName>, text: String) {
+pub(super) fn say(model: &mut Model, level: Level, node: Option<NodeName>, text: String) {
     let at = model.now;
     model.log.push(LogLine { at, level, origin: Origin::System, op: None, node, text });
 }

@@ -1,6 +1,6 @@
 //! Keys and pasted text: to the dialog on top, to the filter being typed, or to the panes as a command.
 
-use super::{actions, dialogs, flash, lists, runs};
+use super::{actions, dialogs, flash, hosts, lists, runs};
 use crate::console::dialog::{Dialog, Page, Palette, Subject};
 use crate::console::keymap::{Code, Command, Key, bindings, command, obstacle};
 use crate::console::model::{Model, Pane};
@@ -46,7 +46,7 @@ fn elsewhere(model: &mut Model, key: Key) -> Vec<Effect> {
     }
     let (object, pane) = match command {
         C::Block => ("a budget", 3),
-        _ if acts || command == C::Mark => ("a node", 1),
+        _ if acts || matches!(command, C::Mark | C::Needs) => ("a node", 1),
         _ => ("a list", 1),
     };
     flash(model, Level::Warn, format!("{key} works on {object}: press {pane}"));
@@ -126,6 +126,8 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
         C::Mark => lists::mark(model),
         C::Details => open_page(model),
         C::Block => open_block(model),
+        C::Answer => hosts::answer(model),
+        C::Needs => return hosts::ask_need(model, on),
         C::Reconnect => {
             flash(model, Level::Info, "reading the kubeconfig again");
             return vec![Effect::Reconnect];

@@ -4,6 +4,7 @@
 mod actions;
 mod dialogs;
 mod feeds;
+mod hosts;
 mod keys;
 mod lists;
 mod palette;
@@ -43,8 +44,20 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             when_current(model, generation, |model| feeds::source(model, source, liveness))
         }
         Msg::Host(generation, node, facts) => {
-            when_current(model, generation, |model| feeds::host(model, node, facts))
+            when_current(model, generation, |model| hosts::told(model, node, facts))
         }
+        Msg::HostAway(generation, node, report) => {
+            when_current(model, generation, |model| hosts::away(model, node, report))
+        }
+        Msg::Need(generation, node, need) => {
+            when_current(model, generation, |model| hosts::need(model, node, need))
+        }
+        Msg::Questions(generation, questions) => {
+            when_current(model, generation, |model| hosts::questions(model, questions))
+        }
+        Msg::Masked(dots) => hosts::masked(model, dots),
+        Msg::Unlocked(path, outcome) => hosts::unlocked(model, &path, outcome),
+        Msg::Trusted(name, outcome) => hosts::trusted(model, &name, outcome),
         Msg::Run(event) => runs::event(model, &event),
         Msg::RunLost(op, report) => runs::lost(model, op, &report),
         Msg::Orphans(orphans) => feeds::orphans(model, orphans),
@@ -84,6 +97,8 @@ fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
     model.flash = Some(Flash { level, text: text.into(), at: model.now });
 }
 
+#[cfg(test)]
+mod hosts_tests;
 #[cfg(test)]
 mod look_tests;
 #[cfg(test)]

@@ -28,7 +28,7 @@ enum Act {
 
 fn act() -> impl Strategy<Value = Act> {
     let keys = prop_oneof![
-        8 => prop::sample::select("CUDRSBNAPTKXynqefid jkgG12345/:?s".chars().collect::<Vec<_>>())
+        8 => prop::sample::select("CUDRSBNAPTKXynqefidab jkgG12345/:?s".chars().collect::<Vec<_>>())
             .prop_map(Key::char),
         3 => prop::sample::select(vec![Code::Enter, Code::Esc, Code::Tab, Code::Backspace, Code::Down])
             .prop_map(Key::of),
@@ -93,8 +93,22 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 assert!(!before.step_changes, "a changing step started unasked");
             }
         }
+        Effect::Trust(host) => {
+            let Some(Dialog::Trust(asked)) = &before.dialog else { panic!("recorded without a question") };
+            assert!(before.is_armed && !key.repeat, "confirmed unarmed or by a repeat");
+            assert_eq!(&asked.host, host, "another host than the question's");
+            match &asked.rung {
+                Rung::Key => assert!(is_yes(key), "{key:?}"),
+                Rung::TypeName(want) | Rung::TypeContext(want) => {
+                    assert!(key.is(Key::of(Code::Enter)));
+                    assert_eq!(want, &asked.prompt.typed);
+                }
+            }
+        }
         Effect::Command { .. }
         | Effect::Copy(_)
+        | Effect::Unlock(_)
+        | Effect::AskNeed(_)
         | Effect::Reconnect
         | Effect::Record
         | Effect::Probe(_)

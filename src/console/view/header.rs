@@ -26,6 +26,7 @@ pub fn fits_one_line(look: &Look, model: &Model, area: Rect) -> bool {
     let context = width(&model.setup.policy.context).clamp(10, MOST_CONTEXT);
     let version = model.known.version.as_deref().map_or(0, |version| width(version) + GAP);
     let mut facts = vec![liveness(look, model), quorum(look, model)];
+    facts.extend(questions(look, model));
     facts.extend(lock(look, model));
     facts.extend(marks(look, model));
     let facts: usize = facts.iter().map(|line| line_width(line) + GAP).sum();
@@ -39,6 +40,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         let right = fit_right(look, runs(look, model), first, 2);
         let room = usize::from(first.width).saturating_sub(line_width(&right) + GAP);
         let mut facts = vec![(0, liveness(look, model)), (1, quorum(look, model))];
+        facts.extend(questions(look, model).map(|asked| (0, asked)));
         facts.extend(lock(look, model).map(|lock| (3, lock)));
         look.put(buf, first, left_line(look, model, room, marks(look, model), facts));
         look.put_right(buf, first, right);
@@ -51,7 +53,8 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     look.put_right(buf, first, right);
     let right = fit_right(look, runs(look, model), second, 2);
     let room = usize::from(second.width).saturating_sub(line_width(&right) + GAP);
-    let mut facts = vec![quorum(look, model)];
+    let mut facts: Vec<Line<'_>> = questions(look, model).into_iter().collect();
+    facts.push(quorum(look, model));
     facts.extend(lock(look, model));
     facts.extend(marks(look, model));
     let mut line = join(facts, room + 2);
@@ -162,6 +165,12 @@ fn lock<'a>(look: &Look, model: &Model) -> Option<Line<'a>> {
         (None, false) => (Tone::Warn, lease.holder.clone()),
     };
     Some(Line::from(vec![look.say(Tone::Muted, "lock "), look.say(tone, words)]))
+}
+
+/// That SSH waits for an answer, and the key that gives it.
+fn questions<'a>(look: &Look, model: &Model) -> Option<Line<'a>> {
+    let count = model.known.questions.len();
+    (count > 0).then(|| look.line(Tone::Warn, format!("{} ssh asks: a", look.glyphs.warn)))
 }
 
 /// The runs that live, the one that waits for the person first.

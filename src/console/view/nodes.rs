@@ -11,13 +11,18 @@ use crate::console::model::{Model, Pane};
 use crate::console::phase::booted;
 use crate::console::rows::{pods_on, visible_nodes};
 use crate::domain::feed::{Kept, Source};
+use crate::domain::host::Need;
 use crate::domain::node::NodeRow;
 use crate::domain::time::brief;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
+use std::time::Duration;
 
-const COLUMNS: [Column; 11] = [
+/// An answer about a reboot is shown with its age from then on.
+const OLD: Duration = Duration::from_mins(10);
+
+const COLUMNS: [Column; 12] = [
     Column::new("NAME", 0, 14, 48).middle(),
     Column::whole("STATE", 0),
     Column::new("ROLES", 4, 13, 24),
@@ -28,6 +33,7 @@ const COLUMNS: [Column; 11] = [
     Column::whole("VERSION", 6),
     Column::new("KERNEL", 8, 16, 26),
     Column::new("OS", 9, 20, 28),
+    Column::whole("REBOOT", 3),
     Column::new("NOTES", 3, 16, 90),
 ];
 
@@ -40,10 +46,14 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     if !list.marked.is_empty() {
         after.push(look.say(Tone::Warn, format!("{} marked", list.marked.len())));
     }
+    // what nobody asked for takes no room
+    let without: Vec<Column> = COLUMNS.into_iter().filter(|column| !column.is("REBOOT")).collect();
+    let is_asked = !model.known.needs.is_empty() || !model.known.asked_need.is_empty();
+    let columns = if is_asked { &COLUMNS[..] } else { &without[..] };
     let listing = Listing {
         title: Title { pane: Pane::Nodes, after, right: Vec::new() },
         source: Source::Api,
-        columns: &COLUMNS,
+        columns,
         len: rows.len(),
         selected: list.position(&keys),
         empty: if model.known.has_nodes { "no nodes" } else { "nodes are not known yet" },
@@ -52,13 +62,17 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     };
     listing::draw(look, model, buf, area, listing, |at| {
         let row = rows[at];
-        TableRow { cells: cells(look, model, row), selected: false, marked: list.marked.contains(&row.name) }
+        TableRow {
+            cells: cells(look, model, row, is_asked),
+            selected: false,
+            marked: list.marked.contains(&row.name),
+        }
     });
 }
 
-fn cells<'a>(look: &Look, model: &'a Model, row: &'a NodeRow) -> Vec<Line<'a>> {
+fn cells<'a>(look: &Look, model: &'a Model, row: &'a NodeRow, with_need: bool) -> Vec<Line<'a>> {
     let now = model.now;
-    vec![
+    let mut cells = vec![
         look.line(Tone::Strong, row.name.as_str()),
         words::node(look, model, row).span(look).into(),
         look.or_none(Tone::Text, roles(row)).into(),
@@ -69,8 +83,28 @@ fn cells<'a>(look: &Look, model: &'a Model, row: &'a NodeRow) -> Vec<Line<'a>> {
         look.or_none(Tone::Text, row.version.as_str()).into(),
         look.or_none(Tone::Muted, row.kernel.as_str()).into(),
         look.or_none(Tone::Muted, row.os_image.as_str()).into(),
-        notes(look, model, row),
-    ]
+    ];
+    if with_need {
+        cells.push(need(look, model, row).into());
+    }
+    cells.push(notes(look, model, row));
+    cells
+}
+
+/// Whether the host needs a reboot: `needed`, `no`, or that it is not known; an older answer with its age.
+fn need<'a>(look: &Look, model: &Model, row: &NodeRow) -> Span<'a> {
+    let known = model.known.needs.get(&row.name);
+    if model.known.asked_need.contains(&row.name) {
+        return look.say(Tone::Unknown, "asking");
+    }
+    let Some(known) = known else { return look.say(Tone::Unknown, look.glyphs.unknown) };
+    let age = model.now.since(known.at);
+    let old = if age >= OLD { format!(" {}", brief(age)) } else { String::new() };
+    match &known.need {
+        Need::Needed(_) => look.say(Tone::Warn, format!("{} needed{old}", look.glyphs.warn)),
+        Need::NotNeeded => look.say(Tone::Text, format!("no{old}")),
+        Need::Unknown(_) => look.say(Tone::Unknown, format!("{} unknown{old}", look.glyphs.unknown)),
+    }
 }
 
 fn roles(row: &NodeRow) -> String {

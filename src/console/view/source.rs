@@ -36,7 +36,13 @@ pub fn badge<'a>(look: &Look, model: &Model, source: Source) -> Vec<Span<'a>> {
         Pulse::Lost(Some(age)) => (Tone::Bad, aged(glyphs.bad, age)),
         Pulse::Lost(None) => (Tone::Bad, format!("{} no answer", glyphs.bad)),
     };
-    vec![look.say(Tone::Muted, format!("{} ", name(source))), look.say(tone, sign)]
+    let mut spans = vec![look.say(Tone::Muted, format!("{} ", name(source))), look.say(tone, sign)];
+    let away = model.known.away.len();
+    if source == Source::Ssh && away > 0 && tone == Tone::Good {
+        // one answers; that says nothing of the others
+        spans.push(look.say(Tone::Warn, format!(" {away} away")));
+    }
+    spans
 }
 
 /// How old what is shown is, when its source does not answer any more: `as of 37s ago`.

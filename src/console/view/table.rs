@@ -24,6 +24,11 @@ pub struct Column {
 }
 
 impl Column {
+    /// Whether it has this title.
+    pub fn is(&self, title: &str) -> bool {
+        self.title == title
+    }
+
     /// A column that shrinks down to `min` and grows up to `max`. Rank 0 is never dropped; the highest goes first.
     pub const fn new(title: &'static str, rank: u8, min: u16, max: u16) -> Self {
         Self { title, rank, min, max, right: false, middle: false }

@@ -117,7 +117,7 @@ fn asking(
 }
 
 /// Why the question is put again, or why the last key did nothing.
-fn notice<'a>(look: &Look, notice: Option<&str>, room: usize) -> Vec<Line<'a>> {
+pub(super) fn notice<'a>(look: &Look, notice: Option<&str>, room: usize) -> Vec<Line<'a>> {
     let Some(notice) = notice else { return Vec::new() };
     wrap(&format!("{} {notice}", look.glyphs.warn), room)
         .into_iter()
@@ -173,7 +173,7 @@ fn choices_in_pairs<'a>(look: &Look, confirm: &Confirm, room: usize) -> Vec<Line
 }
 
 /// The field to type a name into.
-fn typed<'a>(look: &Look, prompt: &Prompt, what: &str, name: &str, room: usize) -> Vec<Line<'a>> {
+pub(super) fn typed<'a>(look: &Look, prompt: &Prompt, what: &str, name: &str, room: usize) -> Vec<Line<'a>> {
     let wide = (width(name) + 4).max(24).min(room);
     let typed = cut(&prompt.typed, wide.saturating_sub(2), look.glyphs.ellipsis).into_owned();
     let padding = " ".repeat(wide.saturating_sub(width(&typed) + 1));
@@ -211,7 +211,7 @@ fn verb(kind: Kind) -> &'static str {
 }
 
 /// `[Cancel] Esc` with the focus, and what confirms.
-fn buttons<'a>(look: &Look, armed: bool, cancelled: bool, key: &str, does: &str) -> Line<'a> {
+pub(super) fn buttons<'a>(look: &Look, armed: bool, cancelled: bool, key: &str, does: &str) -> Line<'a> {
     let cancel = if cancelled {
         Span::styled("[ Cancel ]", look.theme.of(Tone::Strong).patch(look.theme.selection(true)))
     } else {

@@ -3,6 +3,7 @@
 mod confirm;
 mod facts;
 mod help;
+mod host;
 mod page;
 mod palette;
 mod sheet;
@@ -24,6 +25,8 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         Dialog::Help(scroll) => help::draw(look, model, buf, area, *scroll),
         Dialog::Palette(palette) => palette::draw(look, model, buf, area, palette),
         Dialog::Page(page) => page::page(look, model, buf, area, page),
+        Dialog::Passphrase(asked) => host::passphrase(look, buf, area, asked),
+        Dialog::Trust(asked) => host::trust(look, model, buf, area, asked),
         Dialog::Message(message) => page::message(look, buf, area, message),
     }
 }
