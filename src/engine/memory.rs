@@ -7,8 +7,7 @@ use crate::domain::ids::{NodeName, RunId};
 use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// The etcd member of the node before it was touched.

@@ -130,10 +130,8 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         scene,
         names::ETCD_HEALTHY,
         ASKS,
-        &offenders,
-        format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
         offenders,
-        format!("leader {leader}{term} on two samples, {lag} entries behind at most"),
+        format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
     )
 }
 
