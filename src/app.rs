@@ -109,23 +109,18 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
             let request = request(target.kind.into(), &target.nodes, (&drain).into(), LockChoice::Take);
             plan::plan(&backends, &policy, &request, output.into()).await
         }
-        Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, output } => {
-            let place = Place::new(global)?;
+        Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, intervals, output } => {
+            let place = Place { intervals, ..Place::new(global)? };
             let lock = match (adopt_lock, unlocked) {
                 (true, _) => LockChoice::Adopt,
                 (_, true) => LockChoice::Without,
                 _ => LockChoice::Take,
             };
             let request = request(target.kind.into(), &target.nodes, (&drain).into(), lock);
-            let manner = Manner {
-                is_confirmed: yes,
-                context: global.context.clone(),
-                is_dry: dry_run,
-                format: output.into(),
-            };
+            let manner = self::manner(global, &place, yes, dry_run, output)?;
             carry_out(&place, request, &manner).await
         }
-        Command::Snapshot { to, output } => snapshot(global, to, output.into()).await,
+        Command::Snapshot { to, output } => snapshot(global, to, output).await,
         Command::Runs { command } => earlier(global, command).await,
         // answered without a runtime
         Command::Completions { .. } | Command::Man => Ok(Exit::Done),
@@ -133,16 +128,28 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
 }
 
 /// `pitstop snapshot`.
-async fn snapshot(global: &Global, to: Option<Location>, format: Format) -> Result<Exit, Report> {
+async fn snapshot(global: &Global, to: Option<Location>, output: Output) -> Result<Exit, Report> {
     let here = std::env::current_dir().unwrap_or_default();
     let absolute = |to| match to {
         Location::Directory(dir) => Location::Directory(here.join(dir)),
         bucket @ Location::Bucket(_) => bucket,
     };
     let place = Place { snapshot_to: to.map(absolute), ..Place::new(global)? };
-    let manner = Manner { is_confirmed: true, context: global.context.clone(), is_dry: false, format };
+    let manner = manner(global, &place, true, false, output)?;
     let request = request(Kind::Snapshot, &[], DrainOptions::default(), LockChoice::Take);
     carry_out(&place, request, &manner).await
+}
+
+/// How a run of the command line is confirmed and told.
+fn manner(
+    global: &Global,
+    place: &Place,
+    is_confirmed: bool,
+    is_dry: bool,
+    output: Output,
+) -> Result<Manner, Report> {
+    let context = global.context.clone();
+    Ok(Manner { is_confirmed, context, is_dry, format: output.into(), herald: place.herald(true)? })
 }
 
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
@@ -174,12 +181,7 @@ async fn earlier(global: &Global, command: Runs) -> Result<Exit, Report> {
             let place = Place::new(global)?;
             let backends = backends(&place).await?;
             let policy = place.policy(backends.cluster.context());
-            let manner = Manner {
-                is_confirmed: yes,
-                context: global.context.clone(),
-                is_dry: false,
-                format: output.into(),
-            };
+            let manner = self::manner(global, &place, yes, false, output)?;
             run::unlock(backends, &policy, &manner).await
         }
         local => past(&local),
@@ -204,12 +206,7 @@ async fn take_over(global: &Global, earlier: &Earlier, aborts: bool) -> Result<E
         Err(report) => return Err(report),
     };
     let policy = place.policy(backends.cluster.context());
-    let manner = Manner {
-        is_confirmed: earlier.yes,
-        context: global.context.clone(),
-        is_dry: false,
-        format: earlier.output.into(),
-    };
+    let manner = self::manner(global, &place, earlier.yes, false, earlier.output)?;
     if aborts {
         takeover::abort(backends, &policy, &record, &manner).await
     } else {

@@ -146,6 +146,9 @@ pub enum Command {
         /// Go on without the maintenance lock, where it cannot be used
         #[arg(long)]
         unlocked: bool,
+        /// Quiet times
+        #[command(flatten)]
+        intervals: Intervals,
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
@@ -252,6 +255,17 @@ impl From<Action> for Kind {
             Action::Reboot => Self::Reboot,
         }
     }
+}
+
+/// The quiet time before the last look of a run, by the node's role.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Intervals {
+    /// Quiet time before the last look at a control-plane node [default: [cluster.X.timing] settle_control_plane]
+    #[arg(long = "control-plane-interval", visible_alias = "master-interval", value_name = "TIME", value_parser = seconds_or_span)]
+    pub control_plane: Option<Duration>,
+    /// The same for a worker [default: [cluster.X.timing] settle]
+    #[arg(long = "node-interval", value_name = "TIME", value_parser = seconds_or_span)]
+    pub node: Option<Duration>,
 }
 
 /// How pods are moved.

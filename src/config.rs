@@ -3,10 +3,12 @@
 //! An unknown key is an error that names file, line and key, so that a mistyped `protected` never goes unnoticed.
 
 mod file;
+mod notify;
 mod places;
 mod ssh;
 
 pub use file::{ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, ThemeName, TimingConfig};
+pub use notify::{NotifyConfig, WindowConfig};
 pub use places::{config_path, holder, state_dir};
 pub use ssh::SshConfig;
 
@@ -57,6 +59,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Config, Report> {
     })?;
     config.path = Some(path.to_owned());
     let base = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+    config.notify.resolve(&base);
     for cluster in config.cluster.values_mut() {
         cluster.resolve(&base);
     }

@@ -2,10 +2,11 @@
 
 use crate::backend::dial::Dialer;
 use crate::backend::etcd::Etcd;
+use crate::backend::herald::Herald;
 use crate::backend::host::Hosts;
 use crate::backend::kube::{Cluster, KubeOptions};
 use crate::backend::store::{Location, Upload};
-use crate::cli::Global;
+use crate::cli::{Global, Intervals};
 use crate::config::{ClusterConfig, Config, holder};
 use crate::domain::config::Policy;
 use crate::domain::report::Report;
@@ -27,6 +28,8 @@ pub struct Place {
     pub state_dir: PathBuf,
     /// Where snapshots go instead of the configured places.
     pub snapshot_to: Option<Location>,
+    /// Quiet times by hand.
+    pub intervals: Intervals,
 }
 
 impl Place {
@@ -50,8 +53,36 @@ impl Place {
             },
             state_dir: crate::config::state_dir(),
             snapshot_to: None,
+            intervals: Intervals::default(),
             config,
         })
+    }
+
+    /// Who is told of runs while nobody looks.
+    ///
+    /// # Errors
+    /// The webhook's address cannot be read, or is none.
+    pub fn herald(&self, with_webhook: bool) -> Result<Herald, Report> {
+        let notify = &self.config.notify;
+        let webhook = with_webhook.then(|| notify.webhook(&|name| std::env::var(name).ok())).transpose()?;
+        Ok(Herald {
+            on: notify.on.clone(),
+            after: notify.after.0,
+            bell: notify.bell,
+            title: notify.title,
+            desktop: notify.desktop,
+            webhook: webhook.flatten(),
+        })
+    }
+
+    /// The times of a cluster, as flags have changed them.
+    fn timing(&self, config: &ClusterConfig) -> Timing {
+        let timing = config.timing();
+        Timing {
+            settle: self.intervals.node.unwrap_or(timing.settle),
+            settle_control_plane: self.intervals.control_plane.unwrap_or(timing.settle_control_plane),
+            ..timing
+        }
     }
 
     /// What may be changed in a context.
@@ -103,7 +134,7 @@ fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends
         snapshot_dir,
         backup,
         state_dir: place.state_dir.clone(),
-        timing: Timing::from(&config.timing),
+        timing: place.timing(config),
     };
     Backends { cluster, etcd, hosts, reserved: Reserved::default(), settings }
 }

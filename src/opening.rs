@@ -25,8 +25,12 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
         policy: place.policy(""),
         drain: DrainOptions::default(),
         holder: crate::config::holder(),
+        tells: place.config.notify.on.clone(),
+        tells_after: place.config.notify.after.0,
         demo,
     };
+    // a rehearsal does not wake anybody
+    let herald = place.herald(setup.demo.is_none())?;
     let orphans = orphans(&place.state_dir);
     let state_dir = place.state_dir.clone();
     let place = Arc::new(place);
@@ -34,7 +38,7 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
         let place = Arc::clone(&place);
         Box::pin(async move { backends(&place).await })
     });
-    for words in shell::run(ConsoleOptions { setup, connect, orphans, state_dir }).await? {
+    for words in shell::run(ConsoleOptions { setup, connect, orphans, herald, state_dir }).await? {
         line(&words)?;
     }
     Ok(Exit::Done)
@@ -95,6 +99,7 @@ mod tests {
             is_read_only: false,
             state_dir: "state".into(),
             snapshot_to: None,
+            intervals: crate::cli::Intervals::default(),
         }
     }
 

@@ -189,3 +189,53 @@ fn a_missing_kubeconfig_is_shown_and_tried_again() {
         .await;
     });
 }
+
+#[test]
+fn the_terminal_is_told_how_a_run_stands() {
+    let mut said = String::new();
+    sit("default", async |desk, _| {
+        begin_reboot(desk, "cp-1").await;
+        desk.keys("A").await;
+        desk.see_armed("y goes on by itself").await;
+        desk.keys("y").await;
+        desk.see("reboot done in").await;
+        desk.keys("q").await;
+        said = desk.said.lock().unwrap().clone();
+    });
+    for title in [
+        "\x1b]2;? reboot cp-1 1/16 preflight waits for you - pitstop ",
+        "\x1b]2;reboot cp-1 10/16 reboot - pitstop ",
+        "\x1b]2;reboot cp-1 done - pitstop ",
+    ] {
+        assert!(said.contains(title), "{title:?} in {said:?}");
+    }
+    let bells = said.matches('\x07').count();
+    assert_eq!(bells, 1, "only the end rings, as somebody was there before: {said:?}");
+    assert!(said.contains("\x1b]9;pitstop: ") && said.contains("reboot cp-1 done"), "{said:?}");
+}
+
+#[test]
+fn a_step_that_waits_for_long_calls_and_a_failure_calls_at_once() {
+    sit("one-member-down", async |desk, stage| {
+        desk.see("worker-1").await;
+        desk.line(":reboot worker-1").await;
+        desk.see_armed("Enter begins the run").await;
+        desk.line("worker-1").await;
+        desk.see("preflight waits for you").await;
+        let bells = |desk: &Desk| desk.said.lock().unwrap().matches('\x07').count();
+        assert_eq!(bells(desk), 0);
+        // more than the 30 s of the setup pass while somebody else comes and goes
+        stage.sim.faults().set_connection_for(Connection::Down, Duration::from_secs(40));
+        desk.see("api ✗").await;
+        desk.see("api ●").await;
+        assert_eq!(bells(desk), 1);
+        desk.keys("N").await;
+        desk.see("preflight failed").await;
+        assert_eq!(bells(desk), 2);
+        desk.keys("X").await;
+        desk.see_armed("y stops and undoes").await;
+        desk.keys("y").await;
+        desk.see("reboot aborted in").await;
+        desk.keys("q").await;
+    });
+}

@@ -245,3 +245,85 @@ fn texts_that_need_no_cluster() {
     says(&["runs", "list"], "no runs in");
     says(&["--version"], env!("CARGO_PKG_VERSION"));
 }
+
+/// A place that takes posts: each request's body as it comes.
+fn chat_room() -> (String, std::sync::mpsc::Receiver<String>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}/hooks/topsecret", listener.local_addr().expect("its address"));
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut heard = String::new();
+            let mut piece = [0; 4096];
+            while !heard.ends_with("\"}") {
+                let count = stream.read(&mut piece).expect("a request");
+                heard.push_str(&String::from_utf8_lossy(&piece[..count]));
+            }
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .expect("sent");
+            let body = heard.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned();
+            if tell.send(body).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+#[test]
+fn a_chat_room_is_told_of_the_end_and_the_address_is_shown_nowhere() {
+    let served = Served::start("minimal");
+    let (address, told) = chat_room();
+    let output = served
+        .command()
+        .args(["run", "drain", "worker-1", "--yes"])
+        .env("PITSTOP_WEBHOOK", &address)
+        .output();
+    let output = output.expect("pitstop runs");
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    let body = told.recv_timeout(std::time::Duration::from_secs(10)).expect("a post");
+    let body: Value = serde_json::from_str(&body).expect("JSON");
+    let said = body["text"].as_str().expect("a text");
+    assert!(said.starts_with("pitstop: pitstop-sim: drain worker-1 done"), "{said}");
+    assert!(said.contains("nothing is left changed beyond its purpose"), "{said}");
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(1));
+    let dead = served
+        .command()
+        .args(["run", "drain", "worker-1", "--yes"])
+        .env("PITSTOP_WEBHOOK", "http://127.0.0.1:9/topsecret")
+        .output()
+        .expect("pitstop runs");
+    assert_eq!(code(&dead), 0, "a webhook that is away changes nothing: {}", text(&dead.stderr));
+    assert!(text(&dead.stderr).contains("the webhook at 127.0.0.1 cannot be connected to"));
+    let mut shown = [output.stdout, output.stderr, dead.stdout, dead.stderr].concat();
+    for file in std::fs::read_dir(served.dir.path().join("state/pitstop")).expect("the state").flatten() {
+        shown.extend(std::fs::read(file.path()).unwrap_or_default());
+    }
+    assert!(!text(&shown).contains("topsecret"));
+    assert!(!text(&shown).contains('\x07'), "no escapes into a pipe");
+}
+
+#[test]
+fn what_is_confirmed_beforehand_is_not_begun_outside_of_the_window() {
+    let served = Served::start("minimal");
+    let config = served.dir.path().join("sim/config.toml");
+    let mut text_of = std::fs::read_to_string(&config).expect("the configuration");
+    // the one hour that is farthest from now
+    let hour =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs() / 3600;
+    let (from, to) = ((hour + 11) % 24, (hour + 12) % 24);
+    text_of.push_str(&format!(
+        "\n[[cluster.pitstop-sim.window]]\nfrom = \"{from:02}:00\"\nto = \"{to:02}:00\"\nzone = \"UTC\"\n"
+    ));
+    std::fs::write(&config, text_of).expect("the configuration");
+    let output = served.run(&["run", "drain", "worker-1", "--yes"]);
+    assert_eq!(code(&output), 2);
+    let words = text(&output.stderr);
+    assert!(words.contains(&format!("drain is denied: window closed at {to:02}:00 UTC")), "{words}");
+    assert!(words.contains(&format!("it opens at {from:02}:00 UTC, in ")), "{words}");
+    assert!(objects(&served.run(&["runs", "list", "-o", "json"])).is_empty(), "nothing was begun");
+    assert_eq!(code(&served.run(&["run", "cordon", "worker-1", "--yes"])), 0, "a single action is no run");
+}

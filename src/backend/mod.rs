@@ -4,6 +4,8 @@ pub mod clock;
 pub mod dial;
 pub mod error;
 pub mod etcd;
+pub mod herald;
 pub mod host;
 pub mod kube;
 pub mod store;
+pub mod webhook;

@@ -1,10 +1,12 @@
 //! The shape of the configuration file.
 
+use super::notify::{NotifyConfig, WindowConfig};
 use super::ssh::SshConfig;
 use crate::backend::etcd::{Access, EtcdOptions};
 use crate::backend::store::{Location, S3Options};
 use crate::domain::ids::NodeName;
 use crate::domain::time::parse_span;
+use crate::domain::window::Windows;
 use crate::engine::settings::Timing;
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ pub struct Config {
     pub read_only: bool,
     /// Leave the mouse to the terminal.
     pub no_mouse: bool,
+    /// How people who look elsewhere are told.
+    pub notify: NotifyConfig,
     /// Per context; `*` = every context without a table of its own.
     pub cluster: BTreeMap<String, ClusterConfig>,
     /// The file it was read from.
@@ -79,6 +83,8 @@ pub struct ClusterConfig {
     pub snapshot: SnapshotConfig,
     /// Times.
     pub timing: TimingConfig,
+    /// Maintenance windows: when runs may change things by themselves; none = always.
+    pub window: Vec<WindowConfig>,
 }
 
 impl Default for ClusterConfig {
@@ -89,11 +95,18 @@ impl Default for ClusterConfig {
             ssh: SshConfig::default(),
             snapshot: SnapshotConfig::default(),
             timing: TimingConfig::default(),
+            window: Vec::new(),
         }
     }
 }
 
 impl ClusterConfig {
+    /// All times for the engine.
+    pub fn timing(&self) -> Timing {
+        let windows = Windows(self.window.iter().map(|window| window.0.clone()).collect());
+        Timing { windows, ..Timing::from(&self.timing) }
+    }
+
     /// Makes relative paths start at `base`, and `~/` at the home directory.
     pub(super) fn resolve(&mut self, base: &Path) {
         let resolve = |path: &mut PathBuf| *path = super::places::resolve(path, base);
@@ -173,6 +186,7 @@ impl<'de> Deserialize<'de> for Span {
 #[expect(missing_docs, reason = "documented once, at Timing")]
 pub struct TimingConfig {
     pub settle: Span,
+    pub settle_control_plane: Span,
     pub verify_interval: Span,
     pub etcd_sample_interval: Span,
     pub poll: Span,
@@ -189,6 +203,7 @@ impl Default for TimingConfig {
         let timing = Timing::default();
         Self {
             settle: Span(timing.settle),
+            settle_control_plane: Span(timing.settle_control_plane),
             verify_interval: Span(timing.verify_interval),
             etcd_sample_interval: Span(timing.etcd_sample_interval),
             poll: Span(timing.poll),
@@ -206,6 +221,7 @@ impl From<&TimingConfig> for Timing {
     fn from(config: &TimingConfig) -> Self {
         Self {
             settle: config.settle.0,
+            settle_control_plane: config.settle_control_plane.0,
             verify_interval: config.verify_interval.0,
             etcd_sample_interval: config.etcd_sample_interval.0,
             poll: config.poll.0,
@@ -215,6 +231,7 @@ impl From<&TimingConfig> for Timing {
             ready: config.ready.0,
             verify: config.verify.0,
             lease: config.lease.0,
+            windows: Windows::default(),
         }
     }
 }

@@ -19,5 +19,6 @@ pub mod rows;
 #[cfg(test)]
 pub mod samples;
 pub mod shell;
+pub mod title;
 pub mod update;
 pub mod view;

@@ -14,6 +14,7 @@ use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
 use crate::domain::lock::LeaseRow;
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
+use crate::domain::notice::{Cause, Notice};
 use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::report::Report;
@@ -21,6 +22,7 @@ use crate::domain::run::{RunState, RunView};
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 /// How many lines the log pane keeps.
 pub const LOG_LINES: usize = 5_000;
@@ -206,6 +208,15 @@ pub struct Flash {
     pub at: Stamp,
 }
 
+/// A run that waits for somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calling {
+    /// Since when nobody has answered.
+    pub since: Stamp,
+    /// What will be told.
+    pub notice: Notice,
+}
+
 /// How the console begins.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Setup {
@@ -219,6 +230,10 @@ pub struct Setup {
     pub drain: DrainOptions,
     /// Who we are, as noted in the maintenance lock: `user@host`.
     pub holder: String,
+    /// What people who look elsewhere are told of.
+    pub tells: Vec<Cause>,
+    /// They are told of a step that waits when no key was pressed for so long.
+    pub tells_after: Duration,
     /// Words for the header when the cluster is a simulated one (`demo: default, speed 10`).
     pub demo: Option<String>,
 }
@@ -252,6 +267,8 @@ pub struct Model {
     pub open: Option<OpId>,
     /// What earlier processes left was told and was not dismissed or opened yet.
     pub is_calling: bool,
+    /// Runs that wait for somebody, to be told when nobody answers.
+    pub calling: BTreeMap<OpId, Calling>,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -278,6 +295,7 @@ impl Model {
             starting: BTreeMap::new(),
             open: None,
             is_calling: false,
+            calling: BTreeMap::new(),
             flash: None,
             next_op: 1,
             is_quitting: false,

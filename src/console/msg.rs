@@ -7,6 +7,7 @@ use crate::domain::guard::{Permit, Request};
 use crate::domain::host::{HostFacts, HostQuestion, RebootNeed, UnknownHost};
 use crate::domain::ids::{Generation, NodeName, OpId, RunId};
 use crate::domain::log::LogLine;
+use crate::domain::notice::Notice;
 use crate::domain::report::Report;
 use crate::domain::run::{RunCommand, RunEvent};
 use crate::domain::time::Stamp;
@@ -108,6 +109,8 @@ pub enum Effect {
     },
     /// Put a text into the clipboard.
     Copy(String),
+    /// Tell people who look elsewhere.
+    Tell(Notice),
     /// Write what the console was told to a file.
     Record,
     /// Read the kubeconfig again and connect anew.

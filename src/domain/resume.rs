@@ -146,6 +146,8 @@ mod tests {
             ended: None,
             steps: steps.collect(),
             left: Vec::new(),
+            held: None,
+            window: crate::domain::window::Opening::Always,
             debts: Vec::new(),
             compared: Vec::new(),
         }

@@ -7,6 +7,7 @@ use super::ids::{NodeName, OpId, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
 use super::report::Report;
 use super::time::Stamp;
+use super::window::Opening;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -190,6 +191,18 @@ pub enum RunChange {
         /// One by one.
         differences: Vec<Difference>,
     },
+    /// The run does not go on by itself any more, and why.
+    Held {
+        /// Index of the step that now waits.
+        step: usize,
+        /// Why, in one line.
+        why: String,
+    },
+    /// The maintenance window is another one than before.
+    Window {
+        /// How it is.
+        opening: Opening,
+    },
     /// Undoing begins: steps that will be carried out, appended to the plan.
     Undoing {
         /// The steps.
@@ -273,6 +286,12 @@ pub struct RunView {
     pub steps: Vec<StepView>,
     /// What was left changed.
     pub left: Vec<String>,
+    /// Why it does not go on by itself, until its next step begins.
+    #[serde(default)]
+    pub held: Option<String>,
+    /// How the maintenance window was when it was last looked at.
+    #[serde(default)]
+    pub window: Opening,
     /// What it changed on the way and owes back.
     #[serde(default)]
     pub debts: Vec<Debt>,
@@ -302,6 +321,8 @@ impl RunView {
             ended: None,
             steps,
             left: Vec::new(),
+            held: None,
+            window: Opening::Always,
             debts: Vec::new(),
             compared: Vec::new(),
         })
@@ -344,28 +365,26 @@ impl RunView {
             RunChange::Decided { order, .. } => self.decided(order),
             RunChange::Resumed { .. } => self.reopen(),
             RunChange::Compared { differences } => self.compared.clone_from(differences),
+            RunChange::Held { why, .. } => self.held = Some(why.clone()),
+            RunChange::Window { opening } => self.window = opening.clone(),
             RunChange::State { state, automatic } => {
                 self.state = *state;
                 self.automatic = *automatic;
-            }
-            RunChange::Asked { step } => {
-                if let Some(view) = self.steps.get_mut(*step) {
-                    view.asked = true;
+                if *automatic {
+                    self.held = None;
                 }
             }
+            RunChange::Asked { step } => self.at(*step, |view| view.asked = true),
             RunChange::StepStarted { step, attempt } => {
-                if let Some(view) = self.steps.get_mut(*step) {
+                self.held = None;
+                self.at(*step, |view| {
                     view.state = StepState::Running(event.at);
                     view.attempts = *attempt;
-                    if *attempt <= 1 {
-                        view.progress = None;
-                    }
-                }
+                    view.progress.take_if(|_| *attempt <= 1);
+                });
             }
             RunChange::Progressed { step, progress } => {
-                if let Some(view) = self.steps.get_mut(*step) {
-                    view.progress = Some(progress.clone());
-                }
+                self.at(*step, |view| view.progress = Some(progress.clone()));
             }
             RunChange::GateRead { step, gate } => {
                 if let Some(view) = self.steps.get_mut(*step) {
@@ -376,9 +395,8 @@ impl RunView {
                 }
             }
             RunChange::StepEnded { step, outcome, took_ms } => {
-                if let Some(view) = self.steps.get_mut(*step) {
-                    view.state = StepState::Ended(outcome.clone(), Duration::from_millis(*took_ms));
-                }
+                let took = Duration::from_millis(*took_ms);
+                self.at(*step, |view| view.state = StepState::Ended(outcome.clone(), took));
             }
             RunChange::Owes { debts } => self.debts.clone_from(debts),
             RunChange::Undoing { steps } => {
@@ -389,6 +407,13 @@ impl RunView {
                 self.ended = Some(event.at);
                 self.left.clone_from(left);
             }
+        }
+    }
+
+    /// Changes a step, if it is there.
+    fn at(&mut self, step: usize, change: impl FnOnce(&mut StepView)) {
+        if let Some(view) = self.steps.get_mut(step) {
+            change(view);
         }
     }
 

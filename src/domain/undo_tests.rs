@@ -32,6 +32,8 @@ fn run(kind: Kind, steps: Vec<StepView>) -> RunView {
         ended: None,
         steps,
         left: Vec::new(),
+        held: None,
+        window: crate::domain::window::Opening::Always,
         debts: Vec::new(),
         compared: Vec::new(),
     }

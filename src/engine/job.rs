@@ -49,7 +49,7 @@ impl Shared {
     /// At the beginning of a run.
     pub fn new(backends: Backends, permit: Permit, run: RunId, plan: Plan, voice: Voice) -> Self {
         let (memory, keeper) = (Mutex::default(), Mutex::default());
-        let (settle, _) = watch::channel(backends.settings.timing.settle);
+        let (settle, _) = watch::channel(crate::engine::plan::quiet(&plan, &backends.settings.timing));
         let accepted = Accepted::default();
         Self { backends, permit, run, plan, voice, settle, accepted, memory, keeper }
     }

@@ -7,7 +7,7 @@ use crate::domain::guard::Request;
 use crate::domain::ids::NodeName;
 use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
-use crate::domain::plan::{Kind, Plan, Step};
+use crate::domain::plan::{Kind, Plan, Step, StepKind};
 use crate::domain::report::Report;
 use std::time::Duration;
 
@@ -111,9 +111,15 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
         words::back(node, timing),
         words::verify(node, is_master, timing),
         words::uncordon(node),
-        words::settle(node, timing),
+        words::settle(node, is_master, timing),
         locked(words::unlock(node, &facts.settings)),
     ]
+}
+
+/// The quiet time that a plan was made with.
+pub(crate) fn quiet(plan: &Plan, timing: &Timing) -> Duration {
+    let settle = plan.steps.iter().find(|step| step.kind == StepKind::Settle);
+    settle.map_or(timing.settle, |step| step.timeout.saturating_sub(gate_time(timing)))
 }
 
 /// Time for reading all gates: two etcd samples, and every call with its own deadline.

@@ -4,6 +4,7 @@ use crate::backend::etcd::Etcd;
 use crate::backend::host::Hosts;
 use crate::backend::kube::Cluster;
 use crate::backend::store::Upload;
+use crate::domain::window::Windows;
 use crate::engine::drain::Reserved;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,8 +55,10 @@ pub struct Backup {
 /// How long things may take, and how often they are looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timing {
-    /// Quiet time before the last look of a run.
+    /// Quiet time before the last look of a worker's run.
     pub settle: Duration,
+    /// The same for a control-plane node, or one that hosts etcd.
+    pub settle_control_plane: Duration,
     /// Time between the two readings of the gates after a reboot.
     pub verify_interval: Duration,
     /// Time between the two samples that tell a stable etcd leader from an election storm.
@@ -74,12 +77,22 @@ pub struct Timing {
     pub verify: Duration,
     /// How long a renewal of the maintenance lease counts; it is renewed three times as often.
     pub lease: Duration,
+    /// When runs may change things by themselves.
+    pub windows: Windows,
+}
+
+impl Timing {
+    /// The quiet time for a node by its role.
+    pub fn quiet(&self, is_master: bool) -> Duration {
+        if is_master { self.settle_control_plane } else { self.settle }
+    }
 }
 
 impl Default for Timing {
     fn default() -> Self {
         Self {
             settle: Duration::from_secs(10),
+            settle_control_plane: Duration::from_secs(10),
             verify_interval: Duration::from_secs(10),
             etcd_sample_interval: Duration::from_secs(5),
             poll: Duration::from_secs(1),
@@ -90,6 +103,7 @@ impl Default for Timing {
             ready: Duration::from_mins(5),
             verify: Duration::from_mins(5),
             lease: Duration::from_mins(1),
+            windows: Windows::default(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! everything else is one object. Field names are stable. Errors go to standard error as text in either case.
 
 pub mod check;
+mod crier;
 mod foretold;
 mod hosts;
 pub mod info;

@@ -1,9 +1,11 @@
 //! `pitstop run` and `pitstop snapshot`: the ladder on the command line, the run, its events as lines.
 
+use super::crier::Crier;
 use super::prompt::{self, Prompt};
 use super::text::Teller;
 use super::{Exit, Format, json, line, plan};
 use crate::backend::clock::now;
+use crate::backend::herald::Herald;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
 use crate::domain::ids::OpId;
@@ -11,6 +13,7 @@ use crate::domain::lock::LockChoice;
 use crate::domain::plan::{Kind, Step, StepKind};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
+use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,6 +28,8 @@ pub struct Manner {
     pub is_dry: bool,
     /// How it is written.
     pub format: Format,
+    /// Who is told while nobody looks.
+    pub herald: Herald,
 }
 
 /// Carries out a request.
@@ -37,6 +42,7 @@ pub async fn run(
     mut request: Request,
     manner: &Manner,
 ) -> Result<Exit, Report> {
+    deny_outside_of_windows(&backends, &request, manner)?;
     let mut prompt = Prompt::new();
     introduce(&backends, &request, &mut prompt).await?;
     let facts = facts(&backends, request.kind).await?;
@@ -58,7 +64,7 @@ pub async fn run(
     let permit = confirm(ask, manner, &mut prompt).await?;
     let steps = crate::engine::plan(&request, &facts);
     let run = start(backends, steps, permit, OpId(1), false);
-    follow(run, manner, prompt).await
+    follow(run, manner, policy.context.clone(), prompt).await
 }
 
 /// `pitstop runs unlock`: clears the maintenance lock that a run left behind.
@@ -91,6 +97,23 @@ async fn introduce(backends: &Backends, request: &Request, prompt: &mut Prompt) 
     let Ok(mut rows) = backends.cluster.nodes().await else { return Ok(()) };
     rows.retain(|row| request.nodes.contains(&row.name) || row.is_control_plane());
     super::hosts::introduce(hosts, &rows, prompt).await
+}
+
+/// What is confirmed beforehand is not begun outside of a maintenance window: nobody would be there to wait for.
+fn deny_outside_of_windows(backends: &Backends, request: &Request, manner: &Manner) -> Result<(), Report> {
+    let moves = matches!(request.kind, Kind::Drain | Kind::Reboot);
+    let opening = backends.settings.timing.windows.at(now());
+    if !moves || manner.is_dry || !manner.is_confirmed || opening.is_open() {
+        return Ok(());
+    }
+    let opens = match &opening {
+        Opening::Closed { opens: Some(opens), .. } => {
+            format!("it opens at {}, in {}; ", opens.clock, crate::domain::time::brief(opens.at.since(now())))
+        }
+        _ => String::new(),
+    };
+    let report = Report::new(FailureKind::Denied, format!("{} is denied: {}", request.kind, opening.words()));
+    Err(report.hint(format!("{opens}without --yes each step may be confirmed by hand")))
 }
 
 /// What the plan is made from; a snapshot needs no API, so that it can be taken when there is none.
@@ -146,7 +169,12 @@ pub(super) async fn confirm(ask: Ask<'_>, manner: &Manner, prompt: &mut Prompt) 
 }
 
 /// Tells events until the run is over; answers its questions.
-pub(super) async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<Exit, Report> {
+pub(super) async fn follow(
+    run: Run,
+    manner: &Manner,
+    context: String,
+    prompt: Prompt,
+) -> Result<Exit, Report> {
     let Run { commands, mut events, cancel, .. } = run;
     let mut desk = Desk {
         commands: Some(commands),
@@ -156,6 +184,8 @@ pub(super) async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<
         format: manner.format,
         end: None,
         warning: None,
+        held: None,
+        crier: Crier::new(manner.herald.clone(), context),
     };
     let mut signals = Signals::new()?;
     let mut interrupts = 0;
@@ -203,7 +233,9 @@ pub(super) async fn follow(run: Run, manner: &Manner, prompt: Prompt) -> Result<
     if let Some(view) = &desk.view {
         super::takeover::advise(view);
     }
-    Ok(desk.exit(interrupts > 0))
+    let exit = desk.exit(interrupts > 0);
+    desk.crier.finish().await;
+    Ok(exit)
 }
 
 /// Ctrl-C, what a service manager sends, and the end of the terminal. Kept from the start, so that none is missed between two looks.
@@ -264,6 +296,9 @@ struct Desk {
     end: Option<RunState>,
     /// With `--yes`: the first step of a run in steps that was not green, and what it said.
     warning: Option<(StepKind, String)>,
+    /// Why the run does not go on by itself, although it was confirmed beforehand.
+    held: Option<String>,
+    crier: Crier,
 }
 
 impl Desk {
@@ -275,7 +310,13 @@ impl Desk {
         if let RunChange::Finished { state, .. } = &event.change {
             self.end = Some(*state);
         }
+        if let RunChange::Held { why, .. } = &event.change {
+            self.held.clone_from(&Some(why.clone()));
+        }
         self.keep_warning(event);
+        if let Some(view) = &self.view {
+            self.crier.hear(view, &event.change);
+        }
     }
 
     /// `--yes` goes on by itself until something is not green. What a flag has accepted by name (`--adopt-lock`) is green.
@@ -291,6 +332,11 @@ impl Desk {
     }
 
     fn explain_warning(&self) {
+        if let Some(why) = &self.held {
+            super::notice(&format!(
+                "{why}: with --yes nothing that changes something begins outside of a maintenance window"
+            ));
+        }
         let Some((kind, words)) = &self.warning else { return };
         super::notice(&format!("{} was not green: {words}", kind.name()));
         if self.end == Some(RunState::Interrupted) {
@@ -344,6 +390,7 @@ impl Desk {
         let ends =
             self.step(index).is_some_and(|step| matches!(step.kind, StepKind::Settle | StepKind::Unlock));
         match (state, &mut self.prompt) {
+            (RunState::Waiting | RunState::Paused, None) if self.held.is_some() => Ok(Some(Reply::Nobody)),
             // what a run does last is done in any case: it gives the lock back
             (RunState::Waiting | RunState::Paused, None) if self.warning.is_some() && !ends => {
                 Ok(Some(Reply::Nobody))
@@ -408,7 +455,9 @@ impl Desk {
 
     fn exit(&self, was_interrupted: bool) -> Exit {
         match self.end {
-            Some(RunState::Done | RunState::Interrupted) if self.warning.is_some() && !was_interrupted => {
+            Some(RunState::Done | RunState::Interrupted)
+                if (self.warning.is_some() || self.held.is_some()) && !was_interrupted =>
+            {
                 Exit::Findings
             }
             Some(RunState::Done) => Exit::Done,

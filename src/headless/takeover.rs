@@ -62,7 +62,7 @@ pub async fn resume(
     let ask = Ask { errand, policy, request: &request, world };
     let permit = confirm(ask, manner, &mut prompt).await?;
     let run = go_on(backends, record, permit, OpId(1), false)?;
-    follow(run, manner, prompt).await
+    follow(run, manner, policy.context.clone(), prompt).await
 }
 
 /// Shows what an abort would do, and does it step by step.
@@ -88,7 +88,7 @@ pub async fn abort(
     let ask = Ask { errand: Errand::PutBack, policy, request: &request, world };
     let permit = confirm(ask, manner, &mut prompt).await?;
     let run = put_back(backends, record, permit, OpId(1), manner.is_confirmed)?;
-    let exit = follow(run, manner, prompt).await?;
+    let exit = follow(run, manner, policy.context.clone(), prompt).await?;
     // stopped by the operator is what was asked for here
     Ok(if exit == Exit::Stopped { Exit::Done } else { exit })
 }

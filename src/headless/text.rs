@@ -158,7 +158,11 @@ impl Teller {
             RunChange::State { state: RunState::Failed, .. } => {
                 vec![format!("{} the run waits for a decision", time(at))]
             }
-            RunChange::State { .. } | RunChange::Asked { .. } | RunChange::Owes { .. } => Vec::new(),
+            RunChange::State { .. }
+            | RunChange::Asked { .. }
+            | RunChange::Owes { .. }
+            | RunChange::Window { .. } => Vec::new(),
+            RunChange::Held { step, why } => vec![format!("{}! {why}", self.head(at, *step))],
             RunChange::StepStarted { step, attempt } => {
                 self.shown = None;
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };

@@ -4,10 +4,12 @@ use crate::stage::Stage;
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use futures::FutureExt;
 use pitstop::backend::clock::now;
+use pitstop::backend::herald::Herald;
 use pitstop::console::model::{Model, Setup};
 use pitstop::console::shell::app::drive;
 use pitstop::console::shell::outside::{Mark, Outside};
 use pitstop::console::shell::{Connect, ConsoleOptions};
+use pitstop::domain::notice::Cause;
 use ratatui::Terminal;
 use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
 use ratatui::buffer::Cell;
@@ -29,6 +31,8 @@ pub struct Desk {
     screen: watch::Receiver<String>,
     /// What was copied.
     pub copied: Arc<Mutex<Vec<String>>>,
+    /// What the terminal was sent beside its cells.
+    pub said: Arc<Mutex<String>>,
 }
 
 impl Desk {
@@ -109,12 +113,16 @@ pub async fn open(connect: Connect, dir: &Path, script: impl AsyncFnOnce(&mut De
     let (keys, input) = mpsc::channel(64);
     let (show, screen) = watch::channel(String::new());
     let copied: Arc<Mutex<Vec<String>>> = Arc::default();
-    let mut desk = Desk { keys: Some(keys), screen, copied: copied.clone() };
+    let said: Arc<Mutex<String>> = Arc::default();
+    let mut desk = Desk { keys: Some(keys), screen, copied: copied.clone(), said: said.clone() };
     let mut terminal = Terminal::new(Screen { inner: TestBackend::new(140, 45), show }).expect("a terminal");
-    let model = Model::new(Setup::default(), (140, 45), now());
-    let options =
-        ConsoleOptions { setup: Setup::default(), connect, orphans: Vec::new(), state_dir: dir.to_owned() };
-    let console = drive(&mut terminal, model, ReceiverStream::new(input), options, Clipboard(copied));
+    let herald = Herald { bell: true, title: true, ..Herald::default() };
+    let tells = vec![Cause::NeedsYou, Cause::Failed, Cause::Ended];
+    let setup = Setup { tells, tells_after: Duration::from_secs(30), ..Setup::default() };
+    let model = Model::new(setup.clone(), (140, 45), now());
+    let options = ConsoleOptions { setup, connect, orphans: Vec::new(), herald, state_dir: dir.to_owned() };
+    let console =
+        drive(&mut terminal, model, ReceiverStream::new(input), options, Clipboard { copied, said });
     let script = async {
         script(&mut desk).await;
         desk
@@ -123,11 +131,19 @@ pub async fn open(connect: Connect, dir: &Path, script: impl AsyncFnOnce(&mut De
     ended.expect("the console ends well")
 }
 
-struct Clipboard(Arc<Mutex<Vec<String>>>);
+struct Clipboard {
+    copied: Arc<Mutex<Vec<String>>>,
+    said: Arc<Mutex<String>>,
+}
 
 impl Outside for Clipboard {
     fn copy(&mut self, text: &str) -> io::Result<()> {
-        self.0.lock().expect("the clipboard").push(text.to_owned());
+        self.copied.lock().expect("the clipboard").push(text.to_owned());
+        Ok(())
+    }
+
+    fn say(&mut self, escapes: &str) -> io::Result<()> {
+        self.said.lock().expect("the terminal").push_str(escapes);
         Ok(())
     }
 

@@ -2,7 +2,9 @@
 
 use super::{Binding, Command, Scope, bindings};
 use crate::console::model::{Model, Pane};
-use crate::domain::run::RunState;
+use crate::domain::run::{RunState, RunView};
+use crate::domain::time::Stamp;
+use crate::domain::window::Opening;
 
 /// A key with its word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,14 @@ pub fn obstacle(model: &Model, command: Command) -> Option<String> {
     }
 }
 
+/// Whether the maintenance window is closed, as the run saw it, and has not opened since.
+fn is_shut(run: &RunView, now: Stamp) -> bool {
+    match &run.window {
+        Opening::Closed { opens: Some(opens), .. } => now < opens.at,
+        window => !window.is_open(),
+    }
+}
+
 fn run_obstacle(model: &Model, command: Command) -> Option<String> {
     use RunState as S;
     let Some(run) = model.open_run() else { return Some("no run is open".to_owned()) };
@@ -100,6 +110,7 @@ fn run_obstacle(model: &Model, command: Command) -> Option<String> {
             no("no step waits for a confirmation")
         }
         Command::Automatic if run.automatic => no("it goes on by itself already"),
+        Command::Automatic if is_shut(run, model.now) => Some(run.window.words()),
         Command::Automatic if run.state == S::Failed => no("a step failed: try it again, skip it or abort"),
         Command::Pause if run.state == S::Paused => no("it is paused already"),
         Command::Retry if run.state != S::Failed => no("no step failed"),

@@ -7,15 +7,18 @@ use super::outside::{Mark, Outside};
 use super::recordings;
 use super::secret::Secret;
 use crate::backend::clock::now;
+use crate::backend::herald::Herald;
 use crate::console::dialog::{ARMS_AFTER, Dialog};
 use crate::console::keymap::Key;
 use crate::console::model::Model;
 use crate::console::msg::{Effect, Msg};
 use crate::console::record::Recorder;
+use crate::console::title::title;
 use crate::console::update::update;
 use crate::console::view::view;
 use crate::domain::feed::Observation;
-use crate::domain::log::{Level, LogLine};
+use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::notice::Notice;
 use crossterm::event::Event;
 use futures::{Stream, StreamExt};
 use ratatui::Terminal;
@@ -24,12 +27,15 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 /// Time between two frames.
 const FRAME: Duration = Duration::from_millis(16);
 /// Time goes on for the core this often.
 const TICK: Duration = Duration::from_secs(1);
+/// What is being posted when the console is quit gets this long.
+const PARTING: Duration = Duration::from_secs(3);
 /// So many messages are taken before the next look at the keys.
 const BATCH: usize = 256;
 
@@ -41,6 +47,9 @@ struct App<'t, B: Backend, O> {
     secret: Secret,
     recorder: Recorder,
     state_dir: PathBuf,
+    herald: Herald,
+    title: String,
+    posts: JoinSet<()>,
     outside: O,
     is_dirty: bool,
     last_frame: Option<Instant>,
@@ -71,6 +80,9 @@ where
     let mut app = App {
         recorder: Recorder::new(&model),
         state_dir: options.state_dir,
+        herald: options.herald,
+        title: String::new(),
+        posts: JoinSet::new(),
         screen,
         model,
         executor,
@@ -121,6 +133,7 @@ where
         while let Some(msg) = self.executor.try_next() {
             self.take(msg);
         }
+        self.part().await;
         self.lost.take().map_or(Ok(()), Err)
     }
 
@@ -175,18 +188,57 @@ where
                 {
                     tracing::warn!(%error, "the text was not copied");
                 }
-                if let Effect::Unlock(path) = &effect {
-                    self.executor.unlock(path.clone(), self.secret.take());
-                }
-                if effect == Effect::Record {
-                    self.record();
+                match &effect {
+                    Effect::Unlock(path) => self.executor.unlock(path.clone(), self.secret.take()),
+                    Effect::Record => self.record(),
+                    Effect::Tell(notice) => self.tell(notice.clone()),
+                    _ => {}
                 }
                 let answer = self.executor.perform(effect, &self.model);
                 next = next.or(answer);
             }
         }
         self.trace();
+        self.entitle();
         self.is_dirty = true;
+    }
+
+    /// Tells people who look elsewhere; a post that fails is a line of the log.
+    fn tell(&mut self, notice: Notice) {
+        let escapes = self.herald.escapes(&notice);
+        if let Err(error) = self.outside.say(&escapes) {
+            tracing::warn!(%error, "the terminal was not told");
+        }
+        let (herald, to) = (self.herald.clone(), self.executor.inlet());
+        self.posts.spawn(async move {
+            if let Err(report) = herald.post(&notice).await {
+                let text = format!("nobody was told: {}", report.line());
+                let origin = Origin::System;
+                let line = LogLine { at: now(), level: Level::Warn, origin, op: None, node: None, text };
+                let _ = to.send(Msg::Log(line)).await;
+            }
+        });
+    }
+
+    /// Keeps the terminal's title.
+    fn entitle(&mut self) {
+        let title = title(&self.model);
+        if title != self.title
+            && let Some(escape) = self.herald.title(&title)
+        {
+            if let Err(error) = self.outside.say(&escape) {
+                tracing::warn!(%error, "the title was not set");
+            }
+            self.title = title;
+        }
+    }
+
+    /// What is still being posted at the end gets a moment.
+    async fn part(&mut self) {
+        let all = async { while self.posts.join_next().await.is_some() {} };
+        if tokio::time::timeout(PARTING, all).await.is_err() {
+            tracing::warn!("a notice was still being posted at the end");
+        }
     }
 
     /// Writes what was heard to a file, in a task of its own.

@@ -177,7 +177,7 @@ impl Executor {
                 }
                 None
             }
-            Effect::Copy(_) | Effect::Record | Effect::Unlock(_) => None,
+            Effect::Copy(_) | Effect::Record | Effect::Tell(_) | Effect::Unlock(_) => None,
         }
     }
 

@@ -16,6 +16,7 @@ mod secret;
 mod terminal;
 
 use crate::backend::clock::now;
+use crate::backend::herald::Herald;
 use crate::console::model::{Model, Setup};
 use crate::console::msg::Orphan;
 use crate::domain::report::{FailureKind, Report};
@@ -40,6 +41,8 @@ pub struct ConsoleOptions {
     pub connect: Connect,
     /// Runs of earlier processes that did not end.
     pub orphans: Vec<Orphan>,
+    /// Who is told of runs while nobody looks.
+    pub herald: Herald,
     /// Where recordings go.
     pub state_dir: PathBuf,
 }

@@ -12,6 +12,12 @@ pub trait Outside {
     /// The terminal cannot be written to.
     fn copy(&mut self, text: &str) -> io::Result<()>;
 
+    /// Sends the terminal what is no text: its bell, its title, a notification.
+    ///
+    /// # Errors
+    /// The terminal cannot be written to.
+    fn say(&mut self, escapes: &str) -> io::Result<()>;
+
     /// A frame begins, or has ended.
     ///
     /// # Errors
@@ -35,6 +41,10 @@ pub(super) struct Stdout;
 impl Outside for Stdout {
     fn copy(&mut self, text: &str) -> io::Result<()> {
         write(&osc52(text))
+    }
+
+    fn say(&mut self, escapes: &str) -> io::Result<()> {
+        write(escapes)
     }
 
     fn frame(&mut self, mark: Mark) -> io::Result<()> {

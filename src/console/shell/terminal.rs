@@ -3,6 +3,7 @@
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
+use crossterm::style::Print;
 use crossterm::terminal::{
     EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
@@ -10,6 +11,10 @@ use std::io::{self, IsTerminal, Write};
 use std::panic::{self, PanicHookInfo};
 use std::sync::Arc;
 use std::thread;
+
+/// xterm keeps titles on a stack (`CSI 22 ; 2 t`, `CSI 23 ; 2 t`); terminals that know none ignore it.
+const KEEP_TITLE: &str = "\x1b[22;2t";
+const RESTORE_TITLE: &str = "\x1b[23;2t";
 
 type Hook = Arc<dyn Fn(&PanicHookInfo<'_>) + Send + Sync>;
 
@@ -28,7 +33,7 @@ impl Guard {
         // made first, so that modes that were entered are left when a later one fails
         let guard = Self { previous: hook() };
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
+        execute!(io::stdout(), Print(KEEP_TITLE), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
         Ok(guard)
     }
 }
@@ -46,7 +51,14 @@ impl Drop for Guard {
 /// Gives the terminal back. Errors have nowhere to go: the terminal may be gone.
 fn restore() {
     let mut out = io::stdout();
-    let _ = execute!(out, EndSynchronizedUpdate, Show, DisableBracketedPaste, LeaveAlternateScreen);
+    let _ = execute!(
+        out,
+        EndSynchronizedUpdate,
+        Show,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Print(RESTORE_TITLE)
+    );
     let _ = disable_raw_mode();
     let _ = out.flush();
 }

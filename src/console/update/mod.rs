@@ -7,6 +7,7 @@ mod feeds;
 mod hosts;
 mod keys;
 mod lists;
+mod notices;
 mod palette;
 mod runs;
 mod story;
@@ -26,6 +27,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key, at) => {
             advance(model, at);
+            notices::attended(model);
             keys::press(model, key)
         }
         Msg::Paste(text) => keys::paste(model, &text),
@@ -35,7 +37,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Tick(at) => {
             advance(model, at);
-            Vec::new()
+            notices::due(model)
         }
         Msg::Joined(generation, context) => feeds::joined(model, generation, context),
         Msg::Seen(generation, seen) => when_current(model, generation, |model| feeds::seen(model, seen)),

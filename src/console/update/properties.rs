@@ -111,6 +111,7 @@ fn check(effect: &Effect, key: Key, before: &Before) {
         | Effect::AskNeed(_)
         | Effect::Reconnect
         | Effect::Record
+        | Effect::Tell(_)
         | Effect::Probe(_)
         | Effect::Quit => {}
     }

@@ -1,6 +1,6 @@
 //! Runs: their events into the model, and the keys that speak to the open one.
 
-use super::{flash, story};
+use super::{flash, notices, story};
 use crate::console::dialog::{Ask, Dialog, ask};
 use crate::console::keymap::{Command, obstacle};
 use crate::console::model::{Model, Pane};
@@ -25,7 +25,7 @@ pub(super) fn event(model: &mut Model, event: &RunEvent) -> Vec<Effect> {
         run.apply(event);
     }
     story::tell(model, event);
-    Vec::new()
+    notices::hear(model, event)
 }
 
 /// A run could not start, or ended without a last event.

@@ -29,6 +29,7 @@ fn node(model: &Model, event: &RunEvent) -> Option<NodeName> {
         | RunChange::Progressed { step, .. }
         | RunChange::GateRead { step, .. }
         | RunChange::Noted { step, .. }
+        | RunChange::Held { step, .. }
         | RunChange::Decided { step, .. }
         | RunChange::StepEnded { step, .. } => run.steps.get(*step),
         _ => None,
@@ -53,7 +54,11 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
         RunChange::StepStarted { step, attempt } => {
             Some((Level::Info, format!("{}: started, attempt {attempt}", name(*step))))
         }
-        RunChange::Progressed { .. } | RunChange::Asked { .. } | RunChange::Owes { .. } => None,
+        RunChange::Progressed { .. }
+        | RunChange::Asked { .. }
+        | RunChange::Owes { .. }
+        | RunChange::Window { .. } => None,
+        RunChange::Held { step, why } => Some((Level::Warn, format!("{}: {why}", name(*step)))),
         RunChange::GateRead { step, gate } => (!gate.verdict.is_open()).then(|| {
             (Level::Warn, format!("{}: gate {} is not passed: {}", name(*step), gate.name, gate.evidence))
         }),

@@ -8,6 +8,7 @@ use super::theme::Tone;
 use super::words;
 use crate::console::keymap::{self, Command};
 use crate::console::model::{Model, Pane};
+use crate::domain::plan::StepKind;
 use crate::domain::run::{Outcome, RunState, RunView, StepState, StepView};
 use crate::domain::time::clock;
 use ratatui::buffer::Buffer;
@@ -106,6 +107,13 @@ fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
         RunState::Waiting => {
             let key = key_for(model, run, Command::Confirm);
             let what = step.map(|view| view.step.what.clone()).unwrap_or_default();
+            let what = match &run.held {
+                // it names the way on itself
+                Some(why) if why.contains("by hand") => {
+                    return Call { urgent: true, ..call(format!("{who}: {why}"), format!("{name} waits")) };
+                }
+                held => held.clone().unwrap_or(what),
+            };
             Call { urgent: true, ..call(format!("{who}: {name} waits for you: {key}"), what) }
         }
         RunState::Failed => {
@@ -113,7 +121,8 @@ fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
             Call { urgent: true, ..call(format!("{who}: {name} failed: {}", ways_on(model, run)), why) }
         }
         RunState::Paused => {
-            call(format!("{who}: paused before {name}: {}", ways_on(model, run)), String::new())
+            let why = run.held.clone().unwrap_or_default();
+            call(format!("{who}: paused before {name}: {}", ways_on(model, run)), why)
         }
         RunState::Running => {
             let progress = step.and_then(|view| view.progress.as_ref());
@@ -155,7 +164,9 @@ pub fn deadline(model: &Model, step: Option<&StepView>) -> String {
         (StepState::Running(since), None) if !view.step.timeout.is_zero() => since.plus(view.step.timeout),
         _ => return String::new(),
     };
-    format!("gives up in {}", clock(limit.since(model.now)))
+    let left = clock(limit.since(model.now));
+    let rests = view.step.kind == StepKind::Settle && view.progress.is_some();
+    if rests { format!("looks again in {left}") } else { format!("gives up in {left}") }
 }
 
 /// The key of a command in the preset in use.

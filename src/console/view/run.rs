@@ -9,7 +9,8 @@ use super::words;
 use crate::console::list::window;
 use crate::console::model::{Model, Pane};
 use crate::domain::run::{Outcome, RunState, RunView, StepState, StepView};
-use crate::domain::time::clock;
+use crate::domain::time::{brief, clock};
+use crate::domain::window::Opening;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -62,7 +63,12 @@ fn title<'a>(look: &Look, model: &Model, run: &RunView) -> Title<'a> {
     let span = clock(run.ended.unwrap_or(model.now).since(run.started));
     let mut shown = shown;
     if run.automatic && run.state == RunState::Running {
-        "automatic".clone_into(&mut shown.word);
+        shown.word = match &run.window {
+            Opening::Open(closes) => {
+                format!("automatic, window closes in {}", brief(closes.at.since(model.now)))
+            }
+            Opening::Always | Opening::Closed { .. } => "automatic".to_owned(),
+        };
     }
     let mut right = vec![look.say(Tone::Text, format!("{} {span}", words::place(run)))];
     let lives = model.live_runs().count();

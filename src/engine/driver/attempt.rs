@@ -50,7 +50,8 @@ impl Driver {
     fn job(&self, index: usize) -> Option<Job> {
         let mut step = self.shared.voice.view()?.steps.get(index)?.step.clone();
         if step.kind == StepKind::Settle {
-            let planned = self.shared.backends.settings.timing.settle;
+            let planned =
+                crate::engine::plan::quiet(&self.shared.plan, &self.shared.backends.settings.timing);
             step.timeout = (step.timeout + *self.shared.settle.borrow()).saturating_sub(planned);
         }
         let deadline = (!step.timeout.is_zero()).then(|| now().plus(step.timeout));

@@ -7,6 +7,7 @@ mod attempt;
 mod farewell;
 mod orders;
 mod takeover;
+mod window;
 
 pub use takeover::{may_take_over, put_back, resume};
 
@@ -22,6 +23,7 @@ use crate::domain::report::Report;
 use crate::domain::resume::Again;
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::undo::LEFT_OUT;
+use crate::domain::window::Opening;
 use attempt::Attempt;
 use orders::Decision;
 use std::sync::Arc;
@@ -119,6 +121,10 @@ struct Driver {
     asks_to_undo: bool,
     /// What is done about each step of the plan; the ones that are not in it are carried out.
     course: Vec<Again>,
+    /// Confirmed as a whole outside of the maintenance windows.
+    is_by_hand: bool,
+    /// The window as it was told last.
+    window: Option<Opening>,
     cancel: CancellationToken,
     state: Option<(RunState, bool)>,
 }
@@ -137,6 +143,8 @@ impl Driver {
             is_paused: false,
             is_undoing: false,
             asks_to_undo: false,
+            is_by_hand: false,
+            window: None,
             course: Vec::new(),
             cancel,
             state: None,
@@ -158,6 +166,7 @@ impl Driver {
 
     /// All steps of the plan, in order.
     async fn steps(&mut self) -> RunState {
+        self.look_at_window().await;
         let mut index = 0;
         let mut is_decided = false;
         while let Some(step) = self.shared.plan.steps.get(index).cloned() {
@@ -199,14 +208,23 @@ impl Driver {
                     Decision::Interrupt => return RunState::Interrupted,
                 },
                 Attempt::Ended(outcome) => {
-                    if matches!(outcome, Outcome::Warned(_)) && self.asks() {
-                        self.is_automatic = false;
+                    if let Outcome::Warned(words) = outcome {
+                        self.warned(index, &words).await;
                     }
                     index += 1;
                 }
             }
         }
         RunState::Done
+    }
+
+    /// A warning ends the automatic mode of a run in steps.
+    async fn warned(&mut self, index: usize, words: &str) {
+        if self.asks() && std::mem::replace(&mut self.is_automatic, false) {
+            let name = self.shared.plan.steps.get(index).map_or("the step", |step| step.kind.name());
+            let why = format!("{name} was not green: {words}");
+            self.shared.voice.tell(RunChange::Held { step: index + 1, why }).await;
+        }
     }
 
     /// Whether the steps of this run wait for a confirmation each; for single actions the dialog was the confirmation.

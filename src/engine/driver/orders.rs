@@ -28,9 +28,10 @@ impl Driver {
                 _ => {}
             }
         }
+        let is_held = self.hold(index).await;
         let follows = self.step(index).is_some_and(|step| step.kind.follows());
         let asks = if self.is_undoing { self.asks_to_undo } else { self.asks() };
-        let waits = !follows && (self.is_paused || (asks && !self.is_automatic));
+        let waits = is_held || !follows && (self.is_paused || (asks && !self.is_automatic));
         if self.cancel.is_cancelled() {
             return Decision::Interrupt;
         }
@@ -48,10 +49,13 @@ impl Driver {
                     self.is_paused = false;
                     return self.decided(index, order, Decision::Go).await;
                 }
-                RunCommand::Automatic => {
-                    self.go_on(index).await;
-                    return Decision::Go;
-                }
+                RunCommand::Automatic => match self.shut(index).await {
+                    Some(why) => self.refuse(index, why).await,
+                    None => {
+                        self.go_on(index).await;
+                        return Decision::Go;
+                    }
+                },
                 RunCommand::Skip if self.may_skip(index) => {
                     return self.decided(index, order, Decision::LeaveOut).await;
                 }

@@ -310,14 +310,15 @@ pub(super) fn uncordon_now(node: &NodeName) -> Step {
     }
 }
 
-pub(super) fn settle(node: &NodeName, timing: &Timing) -> Step {
+pub(super) fn settle(node: &NodeName, is_master: bool, timing: &Timing) -> Step {
+    let quiet = timing.quiet(is_master);
     Step {
-        timeout: timing.settle + gate_time(timing),
+        timeout: quiet + gate_time(timing),
         may_skip: true,
         ..step(
             StepKind::Settle,
             node,
-            format!("wait {}, then look at {node} and the control plane once more", brief(timing.settle)),
+            format!("wait {}, then look at {node} and the control plane once more", brief(quiet)),
             "kubectl get nodes; kubectl get pods -A".to_owned(),
         )
     }

@@ -223,7 +223,9 @@ async fn rest(job: &Job) {
     let mut quiet = job.shared.settle.subscribe();
     loop {
         let span = *quiet.borrow_and_update();
-        job.say(format!("letting things settle for {}", brief(span)));
+        let text = format!("letting things settle for {}", brief(span));
+        let left = span.saturating_sub(began.elapsed());
+        job.progress(Progress { text, deadline: Some(now().plus(left)), ..Progress::default() });
         tokio::select! {
             biased;
             () = tokio::time::sleep_until(began + span) => return,
