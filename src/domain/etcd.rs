@@ -2,6 +2,7 @@
 
 pub mod alarm;
 mod hash;
+pub mod place;
 mod quorum;
 
 pub use alarm::Alarm;
@@ -178,6 +179,9 @@ pub struct EtcdView {
     pub members: Vec<MemberRow>,
     /// Members disagree about the membership, or cluster ids differ: in words.
     pub disagreement: Option<String>,
+    /// What belongs to the control plane's data and is not looked at, in words: nothing is known of that.
+    #[serde(default)]
+    pub unseen: Option<String>,
 }
 
 impl EtcdView {

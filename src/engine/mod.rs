@@ -12,6 +12,7 @@ pub mod found;
 pub mod gate;
 pub mod job;
 pub mod journal;
+pub mod locate;
 pub mod lock;
 pub mod memory;
 pub mod plan;
@@ -23,5 +24,6 @@ pub mod voice;
 mod testing;
 
 pub use driver::{Run, may_take_over, put_back, resume, start};
+pub use locate::locate;
 pub use plan::{Facts, plan};
 pub use settings::{Backends, Settings, Timing};

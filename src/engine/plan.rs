@@ -48,7 +48,7 @@ impl Facts {
         let rows = backends.cluster.node_objects().await?;
         let etcd = match &backends.etcd {
             Some(etcd) => {
-                etcd.set_nodes(&rows);
+                super::locate(backends, &rows).await;
                 etcd.look().await.ok()
             }
             None => None,

@@ -206,6 +206,7 @@ pub fn etcd() -> EtcdView {
         access: "ssh".to_owned(),
         members: vec![member(1, "cp-1"), member(2, "cp-2"), member(3, "cp-3")],
         disagreement: None,
+        unseen: None,
     }
 }
 

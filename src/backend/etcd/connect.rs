@@ -160,7 +160,9 @@ impl Etcd {
         }
         let credentials = match (self.inner.options.files(), route, &self.inner.hosts, &slot.row) {
             (Some(files), ..) => Credentials::from_files(files)?,
-            (None, Route::Ssh, Some(hosts), Some(row)) => Credentials::from_host(hosts, row).await?,
+            (None, Route::Ssh, Some(hosts), Some(row)) => {
+                Credentials::from_host(hosts, row, self.found().as_ref()).await?
+            }
             _ => {
                 return Err(Error::new(
                     FailureKind::Local,

@@ -3,6 +3,7 @@
 use super::options::Files;
 use crate::backend::error::Error;
 use crate::backend::host::Hosts;
+use crate::domain::etcd::place::Place;
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
 use rustls::pki_types::pem::PemObject;
@@ -12,8 +13,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a control-plane host keeps a client certificate for its etcd: authority, certificate, key.
-const ON_HOSTS: [[&str; 3]; 4] = [
+/// Where a control-plane host keeps a client certificate for its etcd: authority, certificate, key. Tried in turn when
+/// it is not known which of them it is; `{node}` stands for the node's name.
+const ON_HOSTS: [[&str; 3]; 8] = [
     // kubeadm
     [
         "/etc/kubernetes/pki/etcd/ca.crt",
@@ -38,6 +40,29 @@ const ON_HOSTS: [[&str; 3]; 4] = [
         "/var/lib/rancher/k3s/server/tls/etcd/client.crt",
         "/var/lib/rancher/k3s/server/tls/etcd/client.key",
     ],
+    // kubespray: for administrators, then the API server's
+    [
+        "/etc/ssl/etcd/ssl/ca.pem",
+        "/etc/ssl/etcd/ssl/admin-{node}.pem",
+        "/etc/ssl/etcd/ssl/admin-{node}-key.pem",
+    ],
+    [
+        "/etc/ssl/etcd/ssl/ca.pem",
+        "/etc/ssl/etcd/ssl/node-{node}.pem",
+        "/etc/ssl/etcd/ssl/node-{node}-key.pem",
+    ],
+    // k0s
+    [
+        "/var/lib/k0s/pki/etcd/ca.crt",
+        "/var/lib/k0s/pki/apiserver-etcd-client.crt",
+        "/var/lib/k0s/pki/apiserver-etcd-client.key",
+    ],
+    // kops
+    [
+        "/etc/kubernetes/pki/kube-apiserver/etcd-ca.crt",
+        "/etc/kubernetes/pki/kube-apiserver/etcd-client.crt",
+        "/etc/kubernetes/pki/kube-apiserver/etcd-client.key",
+    ],
 ];
 
 /// Authority, certificate and key as PEM. Whoever holds these holds the cluster: never printed, never written.
@@ -57,6 +82,18 @@ fn fail(what: impl AsRef<str>, why: impl AsRef<str>) -> Error {
     Error::new(FailureKind::Local, "use the etcd certificate", what, why)
 }
 
+/// What the discovery found first, then everything that is usual.
+fn candidates(node: &NodeRow, place: Option<&Place>) -> Vec<[String; 3]> {
+    let found =
+        place.map(|place| place.certs.clone()).filter(|paths| paths.iter().all(|path| !path.is_empty()));
+    let usual = ON_HOSTS.map(|paths| paths.map(str::to_owned));
+    let mut all: Vec<[String; 3]> = found.into_iter().chain(usual).collect();
+    for paths in &mut all {
+        paths.iter_mut().for_each(|path| *path = path.replace("{node}", node.name.as_str()));
+    }
+    all
+}
+
 impl Credentials {
     /// From local files.
     pub(super) fn from_files(files: Files<'_>) -> Result<Self, Error> {
@@ -67,10 +104,14 @@ impl Credentials {
     }
 
     /// From a control-plane host, as root.
-    pub(super) async fn from_host(hosts: &Hosts, node: &NodeRow) -> Result<Self, Error> {
+    pub(super) async fn from_host(
+        hosts: &Hosts,
+        node: &NodeRow,
+        place: Option<&Place>,
+    ) -> Result<Self, Error> {
         let mut last = None;
-        for paths in ON_HOSTS {
-            match Self::from_paths(hosts, node, paths).await {
+        for paths in candidates(node, place) {
+            match Self::from_paths(hosts, node, &paths).await {
                 Ok(credentials) => return Ok(credentials),
                 Err(error) if error.code.is_some() => last = last.or(Some(error)),
                 Err(error) => return Err(error),
@@ -80,7 +121,7 @@ impl Credentials {
         Err(error.hint("the login must be allowed to read it with sudo, or give local copies in etcd.ca, etcd.cert and etcd.key"))
     }
 
-    async fn from_paths(hosts: &Hosts, node: &NodeRow, paths: [&str; 3]) -> Result<Self, Error> {
+    async fn from_paths(hosts: &Hosts, node: &NodeRow, paths: &[String; 3]) -> Result<Self, Error> {
         let [ca, cert, key] = paths;
         Ok(Self {
             ca: hosts.read_as_root(node, ca).await?,

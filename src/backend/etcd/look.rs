@@ -37,7 +37,13 @@ impl Etcd {
             .zip(replies)
             .map(|((node, row, address), answer)| Reply { node, row, address, answer })
             .collect();
-        self.memory().assemble(&replies, route.word(), clock::now())
+        let mut view = self.memory().assemble(&replies, route.word(), clock::now())?;
+        if let Some(place) = self.found() {
+            view.unseen = place.unseen;
+            let statuses = view.members.iter_mut().filter_map(|member| member.status.as_mut());
+            statuses.for_each(|status| status.quota = status.quota.or(place.quota));
+        }
+        Ok(view)
     }
 
     async fn question(&self, slot: &Slot) -> Result<Answer, Error> {

@@ -9,6 +9,7 @@ mod fault;
 mod leader;
 mod look;
 mod options;
+mod slots;
 mod snapshot;
 mod view;
 
@@ -18,8 +19,10 @@ pub use options::{Access, EtcdOptions};
 use super::dial::Dialer;
 use super::error::Error;
 use super::host::Hosts;
+use crate::domain::etcd::place::{Discovery, Place};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
+use crate::domain::report::FailureKind;
 use connect::Link;
 use options::Route;
 use std::collections::BTreeMap;
@@ -40,6 +43,7 @@ struct Inner {
     slots: Mutex<BTreeMap<NodeName, Arc<Slot>>>,
     memory: Mutex<Memory>,
     tls: tokio::sync::Mutex<Option<Arc<rustls::ClientConfig>>>,
+    place: Mutex<Option<Discovery>>,
 }
 
 impl fmt::Debug for Etcd {
@@ -71,34 +75,49 @@ impl Etcd {
             slots: Mutex::default(),
             memory: Mutex::default(),
             tls: tokio::sync::Mutex::default(),
+            place: Mutex::default(),
         };
         let etcd = Self { inner: Arc::new(inner) };
         etcd.set_nodes(&[]);
         etcd
     }
 
-    /// Tells which nodes there are now; members are looked for on those with a control-plane or etcd role and at the
-    /// configured endpoints. Connections to places that did not change are kept.
+    /// Whether it would help to know where etcd lives: not when the configuration says it.
+    pub fn wants_place(&self) -> bool {
+        self.inner.options.endpoints.is_empty() && lock(&self.inner.place).is_none()
+    }
+
+    /// Tells where etcd lives, as far as it was found out. What the configuration says wins.
+    pub fn set_place(&self, found: Discovery) {
+        *lock(&self.inner.place) = Some(found);
+    }
+
+    /// Where etcd lives, when that was looked for.
+    pub fn place(&self) -> Option<Discovery> {
+        lock(&self.inner.place).clone()
+    }
+
+    /// There is no etcd that could be reached here, and none is configured.
+    pub fn is_absent(&self) -> bool {
+        let is_none = matches!(*lock(&self.inner.place), Some(Discovery::NotAvailable { .. }));
+        is_none && self.inner.options.access == Access::Auto && self.inner.options.files().is_none()
+    }
+
+    fn found(&self) -> Option<Place> {
+        match self.place() {
+            Some(Discovery::Found(place)) => Some(place),
+            _ => None,
+        }
+    }
+
+    /// Tells which nodes there are now; members are looked for on those with a control-plane or etcd role, where the
+    /// discovery found them, and at the configured endpoints. Connections to places that did not change are kept.
     pub fn set_nodes(&self, nodes: &[NodeRow]) {
         let Ok(route) = self.route() else { return };
+        let wanted = slots::wanted(&self.inner.options, route, self.found().as_ref(), nodes);
         let mut slots = lock(&self.inner.slots);
-        let mut wanted = BTreeMap::new();
-        let endpoints = &self.inner.options.endpoints;
-        for name in endpoints.keys() {
-            wanted.insert(name.clone(), nodes.iter().find(|row| row.name == *name));
-        }
-        for row in nodes.iter().filter(|row| row.is_control_plane() || row.is_labelled_etcd()) {
-            wanted.insert(row.name.clone(), Some(row));
-        }
         let old = std::mem::take(&mut *slots);
-        for (name, row) in wanted {
-            let default = match (route, row.and_then(|row| row.address.as_ref())) {
-                (Route::Ssh, _) => Some("127.0.0.1:2379".to_owned()),
-                (Route::Direct, Some(address)) if address.contains(':') => Some(format!("[{address}]:2379")),
-                (Route::Direct, Some(address)) => Some(format!("{address}:2379")),
-                (Route::Direct, None) => None,
-            };
-            let Some(address) = endpoints.get(&name).cloned().or(default) else { continue };
+        for (name, row, address) in wanted {
             let is_same = |slot: &&Arc<Slot>| {
                 let place = |row: Option<&NodeRow>| row.map(|row| (row.uid.clone(), row.address.clone()));
                 slot.address == address && place(slot.row.as_ref()) == place(row)
@@ -118,6 +137,11 @@ impl Etcd {
     }
 
     fn route(&self) -> Result<Route, Error> {
+        if let Some(Discovery::NotAvailable { why, hint }) = self.place().filter(|_| self.is_absent()) {
+            return Err(
+                Error::new(FailureKind::Local, "reach etcd", "", format!("not available: {why}")).hint(hint)
+            );
+        }
         self.inner.options.route(self.inner.hosts.is_some())
     }
 

@@ -87,6 +87,7 @@ impl Memory {
             access: access.to_owned(),
             members: rows,
             disagreement,
+            unseen: None,
         })
     }
 
@@ -260,4 +261,4 @@ fn nobody(replies: &[Reply]) -> Error {
 
 #[cfg(test)]
 #[path = "view_tests.rs"]
-mod tests;
+pub(super) mod tests;

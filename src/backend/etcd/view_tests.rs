@@ -42,7 +42,7 @@ fn answer(id: u64, ids: &[u64]) -> Answer {
     }
 }
 
-fn row(name: &str, address: &str) -> NodeRow {
+pub(in super::super) fn row(name: &str, address: &str) -> NodeRow {
     NodeRow {
         name: name.into(),
         uid: name.into(),

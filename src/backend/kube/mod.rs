@@ -11,6 +11,7 @@
 mod access;
 mod backoff;
 mod connect;
+mod control;
 mod cordon;
 mod daemonsets;
 mod endpoints;

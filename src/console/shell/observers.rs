@@ -8,7 +8,9 @@ use crate::domain::etcd::EtcdNews;
 use crate::domain::feed::{Liveness, Observation, Source};
 use crate::domain::ids::Generation;
 use crate::domain::node::NodeRow;
-use crate::engine::Backends;
+use crate::engine::{Backends, locate};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -25,6 +27,7 @@ pub(super) struct Link {
     probes: Option<mpsc::Sender<NodeRow>>,
     generation: Generation,
     cancel: CancellationToken,
+    is_locating: Arc<AtomicBool>,
     _ends: DropGuard,
 }
 
@@ -54,7 +57,14 @@ impl Link {
             absent(to, generation, Source::Ssh, "not to be used, by the configuration");
             None
         };
-        Self { backends, probes, generation, cancel: cancel.clone(), _ends: cancel.drop_guard() }
+        Self {
+            backends,
+            probes,
+            generation,
+            is_locating: Arc::default(),
+            cancel: cancel.clone(),
+            _ends: cancel.drop_guard(),
+        }
     }
 
     /// Asks hosts whether they need a reboot.
@@ -72,7 +82,15 @@ impl Link {
 
     /// Tells which nodes there are now.
     pub(super) fn nodes_changed(&self, rows: &[NodeRow]) {
-        if let Some(etcd) = &self.backends.etcd {
+        let Some(etcd) = &self.backends.etcd else { return };
+        if etcd.wants_place() && !self.is_locating.swap(true, Ordering::AcqRel) {
+            let (backends, rows, flag) =
+                (self.backends.clone(), rows.to_vec(), Arc::clone(&self.is_locating));
+            tokio::spawn(async move {
+                locate(&backends, &rows).await;
+                flag.store(false, Ordering::Release);
+            });
+        } else {
             etcd.set_nodes(rows);
         }
     }

@@ -79,6 +79,9 @@ fn trouble(view: &EtcdView) -> Option<String> {
     if let Some(words) = &view.disagreement {
         return Some(words.clone());
     }
+    if let Some(unseen) = &view.unseen {
+        return Some(unseen.clone());
+    }
     if let Some(alarm) = view.alarms().first() {
         return Some(alarm.words(&view.name_of(alarm.member)));
     }

@@ -16,6 +16,9 @@ fn view(scene: &Scene) -> Result<&EtcdView, Report> {
     if view.members.is_empty() {
         return Err(absent("no etcd member is known"));
     }
+    if let Some(unseen) = &view.unseen {
+        return Err(absent(unseen));
+    }
     Ok(view)
 }
 

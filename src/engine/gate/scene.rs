@@ -189,9 +189,10 @@ impl Scene {
         };
         let target =
             rows.as_ref().ok().and_then(|rows| rows.iter().find(|row| Some(&row.name) == node).cloned());
-        if let (Some(etcd), Ok(rows)) = (&backends.etcd, &rows) {
-            etcd.set_nodes(rows);
+        if let Ok(rows) = &rows {
+            crate::engine::locate(backends, rows).await;
         }
+        let has_masters = rows.as_ref().map_or(true, |rows| rows.iter().any(NodeRow::is_control_plane));
         let wants = Wants::of(&purpose);
         // stamps are as old as the reading of the nodes, which came first
         let clock = cluster.server_time().await.unwrap_or_else(|_| now());
@@ -206,7 +207,7 @@ impl Scene {
             World::read(cluster, clock, wants.world),
             async {
                 futures::join!(
-                    samples(backends),
+                    samples(backends, has_masters),
                     host_facts(backends, target.as_ref()),
                     host_readiness(backends, target.as_ref(), wants.readiness),
                     rights(backends, wants.rights, wants.leases),
@@ -287,8 +288,9 @@ fn is_master(target: Option<&NodeRow>, node: Option<&NodeName>, etcd: Option<&Sa
     target.is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd()) || hosts_member()
 }
 
-async fn samples(backends: &Backends) -> Option<Samples> {
-    let etcd = backends.etcd.as_ref()?;
+/// Two looks; none where there is no etcd to be reached and no control plane either (a managed one).
+async fn samples(backends: &Backends, has_masters: bool) -> Option<Samples> {
+    let etcd = backends.etcd.as_ref().filter(|etcd| has_masters || !etcd.is_absent())?;
     let first = etcd.look().await.map_err(Report::from);
     if first.is_err() {
         return Some(Samples { second: first.clone(), first });

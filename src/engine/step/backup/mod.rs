@@ -112,7 +112,7 @@ async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<
             .hint("see [cluster.X.etcd] in the configuration")
     })?;
     if !rows.is_empty() {
-        etcd.set_nodes(rows);
+        crate::engine::locate(job.backends(), rows).await;
     }
     let dir = &job.backends().settings.snapshot_dir;
     let file = job
