@@ -1,7 +1,7 @@
 //! From a parsed command line to the room that does it.
 
 use crate::backend::store::Location;
-use crate::cli::{Cli, Command, Earlier, Global, Output, Rehearsal, Runs};
+use crate::cli::{Action, Cli, Command, Earlier, Global, Output, Rehearsal, Runs};
 use crate::connect::{Place, backends};
 use crate::console::shell::replay;
 use crate::domain::config::DrainOptions;
@@ -11,6 +11,7 @@ use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::engine::journal;
+use crate::headless::resolve::{self, Wish};
 use crate::headless::run::Manner;
 use crate::headless::{Exit, Format, check, info, plan, run, runs, takeover};
 use crate::logging::{self, LogFile};
@@ -102,24 +103,8 @@ async fn act(global: &Global, command: Command) -> Result<Exit, Report> {
             let place = Place::new(global)?;
             info::info(&facts(&place), backends(&place).await, output.into()).await
         }
-        Command::Plan { target, drain, output } => {
-            let place = Place::new(global)?;
-            let backends = backends(&place).await?;
-            let policy = place.policy(backends.cluster.context());
-            let request = request(target.kind.into(), &target.nodes, (&drain).into(), LockChoice::Take);
-            plan::plan(&backends, &policy, &request, output.into()).await
-        }
-        Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, intervals, output } => {
-            let place = Place { intervals, ..Place::new(global)? };
-            let lock = match (adopt_lock, unlocked) {
-                (true, _) => LockChoice::Adopt,
-                (_, true) => LockChoice::Without,
-                _ => LockChoice::Take,
-            };
-            let request = request(target.kind.into(), &target.nodes, (&drain).into(), lock);
-            let manner = self::manner(global, &place, yes, dry_run, output)?;
-            carry_out(&place, request, &manner).await
-        }
+        command @ Command::Plan { .. } => plan_of(global, command).await,
+        command @ Command::Run { .. } => run_of(global, command).await,
         Command::Snapshot { to, output } => snapshot(global, to, output).await,
         Command::Runs { command } => earlier(global, command).await,
         // answered without a runtime
@@ -152,9 +137,45 @@ fn manner(
     Ok(Manner { is_confirmed, context, is_dry, format: output.into(), herald: place.herald(true)? })
 }
 
+async fn plan_of(global: &Global, command: Command) -> Result<Exit, Report> {
+    let Command::Plan { target, pods, drain, output } = command else { return Ok(Exit::Error) };
+    let place = Place::new(global)?;
+    let backends = backends(&place).await?;
+    let policy = place.policy(backends.cluster.context());
+    if target.kind == Action::Resolve {
+        let wish = Wish { budgets: target.nodes, remedy: None, pods: pods.pods };
+        return resolve::plan(&backends, &policy, &wish, output.into()).await;
+    }
+    let request = request(target.kind.into(), &target.nodes, (&drain).into(), LockChoice::Take);
+    plan::plan(&backends, &policy, &request, output.into()).await
+}
+
+async fn run_of(global: &Global, command: Command) -> Result<Exit, Report> {
+    let Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, intervals, output, remedy, pods } =
+        command
+    else {
+        return Ok(Exit::Error);
+    };
+    let place = Place { intervals, ..Place::new(global)? };
+    let manner = self::manner(global, &place, yes, dry_run, output)?;
+    if target.kind == Action::Resolve {
+        let wish = Wish { budgets: target.nodes, remedy, pods: pods.pods };
+        let backends = backends(&place).await?;
+        let policy = place.policy(backends.cluster.context());
+        return resolve::run(backends, &policy, &wish, &manner).await;
+    }
+    let lock = match (adopt_lock, unlocked) {
+        (true, _) => LockChoice::Adopt,
+        (_, true) => LockChoice::Without,
+        _ => LockChoice::Take,
+    };
+    let request = request(target.kind.into(), &target.nodes, (&drain).into(), lock);
+    carry_out(&place, request, &manner).await
+}
+
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
     let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
-    Request { kind, nodes, drain, blocked: false, lock }
+    Request { kind, nodes, drain, blocked: false, lock, resolve: None }
 }
 
 async fn carry_out(place: &Place, request: Request, manner: &Manner) -> Result<Exit, Report> {

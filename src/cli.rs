@@ -4,6 +4,7 @@ use crate::backend::store::Location;
 use crate::config::{Preset, ThemeName};
 use crate::domain::config::DrainOptions;
 use crate::domain::plan::Kind;
+use crate::domain::remedy::Remedy;
 use crate::domain::time::parse_span;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -125,6 +126,9 @@ pub enum Command {
         /// How to write
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
+        /// For resolve: the pods that are to move
+        #[command(flatten)]
+        pods: PodFlags,
         /// How pods are moved
         #[command(flatten)]
         drain: DrainFlags,
@@ -152,6 +156,12 @@ pub enum Command {
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
+        /// For resolve: the way out, by its name in plan resolve
+        #[arg(long, value_name = "NAME", value_parser = remedy, help_heading = "Resolve")]
+        remedy: Option<Remedy>,
+        /// For resolve: the pods that are to move
+        #[command(flatten)]
+        pods: PodFlags,
         /// How pods are moved
         #[command(flatten)]
         drain: DrainFlags,
@@ -228,7 +238,7 @@ pub struct Target {
     /// What to do
     #[arg(value_enum)]
     pub kind: Action,
-    /// Names of the nodes; reboot takes exactly one
+    /// Names of the nodes; reboot takes exactly one. For resolve: the budget, as NAMESPACE/NAME
     #[arg(value_name = "NODE", required = true)]
     pub nodes: Vec<String>,
 }
@@ -244,6 +254,8 @@ pub enum Action {
     Drain,
     /// The whole way: gates, lock, backup, drain, reboot, verification, uncordon
     Reboot,
+    /// A way out of a disruption budget that blocks a drain
+    Resolve,
 }
 
 impl From<Action> for Kind {
@@ -253,6 +265,7 @@ impl From<Action> for Kind {
             Action::Uncordon => Self::Uncordon,
             Action::Drain => Self::Drain,
             Action::Reboot => Self::Reboot,
+            Action::Resolve => Self::Resolve,
         }
     }
 }
@@ -266,6 +279,22 @@ pub struct Intervals {
     /// The same for a worker [default: [cluster.X.timing] settle]
     #[arg(long = "node-interval", value_name = "TIME", value_parser = seconds_or_span)]
     pub node: Option<Duration>,
+}
+
+/// Which pods a resolution is for.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PodFlags {
+    /// For resolve: a pod that is to move, as NAMESPACE/NAME; may be repeated [default: the covered pods on cordoned nodes]
+    #[arg(long = "pod", value_name = "NAMESPACE/NAME", help_heading = "Resolve")]
+    pub pods: Vec<String>,
+}
+
+/// A remedy by its name.
+fn remedy(text: &str) -> Result<Remedy, String> {
+    Remedy::of_name(text).ok_or_else(|| {
+        let names: Vec<&str> = Remedy::ALL.into_iter().map(Remedy::name).collect();
+        format!("there is no such way; the ways are {}", names.join(", "))
+    })
 }
 
 /// How pods are moved.

@@ -38,8 +38,14 @@ impl Driven {
     async fn start_with(backends: Backends, kind: Kind, node: &str, is_automatic: bool) -> Self {
         let facts = Facts::read(&backends).await.expect("facts");
         let nodes = vec![NodeName::from(node)];
-        let request =
-            Request { kind, nodes, drain: DrainOptions::default(), blocked: false, lock: LockChoice::Take };
+        let request = Request {
+            kind,
+            nodes,
+            drain: DrainOptions::default(),
+            blocked: false,
+            lock: LockChoice::Take,
+            resolve: None,
+        };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None });
         let run = start(backends, plan(&request, &facts), permit.expect("a permit"), OpId(1), is_automatic);

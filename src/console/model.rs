@@ -17,6 +17,7 @@ use crate::domain::node::NodeRow;
 use crate::domain::notice::{Cause, Notice};
 use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
+use crate::domain::remedy::Analysis;
 use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView};
 use crate::domain::time::Stamp;
@@ -269,6 +270,10 @@ pub struct Model {
     pub is_calling: bool,
     /// Runs that wait for somebody, to be told when nobody answers.
     pub calling: BTreeMap<OpId, Calling>,
+    /// Blocks that were looked into: the last diagnosis of each budget, or why there is none.
+    pub analyses: BTreeMap<BudgetKey, Result<Analysis, Report>>,
+    /// When a block was last asked to be looked into.
+    pub diagnosing: BTreeMap<BudgetKey, Stamp>,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -296,6 +301,8 @@ impl Model {
             open: None,
             is_calling: false,
             calling: BTreeMap::new(),
+            analyses: BTreeMap::new(),
+            diagnosing: BTreeMap::new(),
             flash: None,
             next_op: 1,
             is_quitting: false,
@@ -326,6 +333,11 @@ impl Model {
     /// The live run that works on a node.
     pub fn run_on(&self, node: &NodeName) -> Option<&RunView> {
         self.live_runs().find(|run| run.nodes.contains(node))
+    }
+
+    /// The last diagnosis of a budget.
+    pub fn analysis(&self, budget: &BudgetKey) -> Option<&Analysis> {
+        self.analyses.get(budget)?.as_ref().ok()
     }
 
     /// The topmost dialog.

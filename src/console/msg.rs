@@ -5,9 +5,10 @@ use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Liveness, Observation, Source};
 use crate::domain::guard::{Permit, Request};
 use crate::domain::host::{HostFacts, HostQuestion, RebootNeed, UnknownHost};
-use crate::domain::ids::{Generation, NodeName, OpId, RunId};
+use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, RunId};
 use crate::domain::log::LogLine;
 use crate::domain::notice::Notice;
+use crate::domain::remedy::Analysis;
 use crate::domain::report::Report;
 use crate::domain::run::{RunCommand, RunEvent};
 use crate::domain::time::Stamp;
@@ -75,6 +76,8 @@ pub enum Msg {
     RunLost(OpId, Report),
     /// Runs of earlier processes that did not end.
     Orphans(Vec<Orphan>),
+    /// Why a budget blocks was looked into.
+    Diagnosed(Generation, BudgetKey, Box<Result<Analysis, Report>>),
     /// A line for the log.
     Log(LogLine),
     /// So many lines came too fast to be shown.
@@ -113,6 +116,8 @@ pub enum Effect {
     Tell(Notice),
     /// Write what the console was told to a file.
     Record,
+    /// Look into why a budget blocks.
+    Diagnose(BudgetKey),
     /// Read the kubeconfig again and connect anew.
     Reconnect,
     /// Ask this node's host for its boot.

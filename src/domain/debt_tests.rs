@@ -1,3 +1,5 @@
+//! What is owed, in words and in the journal.
+
 use super::*;
 
 fn spec(demand: Demand, unhealthy: Option<UnhealthyPolicy>) -> BudgetSpec {

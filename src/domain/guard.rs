@@ -6,10 +6,11 @@
 use super::config::{DrainOptions, Policy};
 use super::etcd::EtcdView;
 use super::feed::Table;
-use super::ids::NodeName;
+use super::ids::{BudgetKey, NodeName};
 use super::lock::LockChoice;
 use super::node::NodeRow;
 use super::plan::Kind;
+use super::remedy::{Remedy, Resolution};
 use super::report::{FailureKind, Report};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,28 @@ pub struct Request {
     /// What about the maintenance lock.
     #[serde(default)]
     pub lock: LockChoice,
+    /// The way out that was chosen, for a resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Resolution>,
+}
+
+impl Request {
+    /// The request for a way out, on the nodes of its pods.
+    pub fn resolving(chosen: Resolution) -> Self {
+        let mut nodes: Vec<NodeName> = chosen.targets.iter().map(|target| target.node.clone()).collect();
+        nodes.sort();
+        nodes.dedup();
+        let disable_eviction = chosen.remedy == Remedy::DisableEviction;
+        let drain = DrainOptions { disable_eviction, ..DrainOptions::default() };
+        Self {
+            kind: Kind::Resolve,
+            nodes,
+            drain,
+            blocked: false,
+            lock: LockChoice::Take,
+            resolve: Some(chosen),
+        }
+    }
 }
 
 /// How much assent is needed; a later rung includes the earlier ones.
@@ -95,6 +118,10 @@ pub enum Change<'a> {
     Snapshot,
     /// Take, renew or give back the maintenance lease.
     Lock,
+    /// Change this budget, the owner of its pods or their autoscaler, as this remedy does.
+    Borrow(&'a BudgetKey, Remedy),
+    /// Put such a change back.
+    Restore,
 }
 
 /// Leave to change something: which kind of run, on which nodes. Cannot be made outside this file.
@@ -102,6 +129,7 @@ pub enum Change<'a> {
 pub struct Permit {
     kind: Kind,
     nodes: Vec<NodeName>,
+    resolve: Option<Resolution>,
     by: Assent,
 }
 
@@ -114,12 +142,31 @@ impl Permit {
                 matches!(self.kind, Kind::Cordon | Kind::Drain | Kind::Reboot) && on(node)
             }
             // every run that may cordon may also undo its cordon
-            Change::Uncordon(node) => !matches!(self.kind, Kind::Snapshot | Kind::Unlock) && on(node),
-            Change::Evict(node) => matches!(self.kind, Kind::Drain | Kind::Reboot) && on(node),
+            Change::Uncordon(node) => {
+                let may = self.remedy().map_or(!matches!(self.kind, Kind::Snapshot | Kind::Unlock), |one| {
+                    one == Remedy::SkipNode
+                });
+                may && on(node)
+            }
+            Change::Evict(node) => {
+                let may = matches!(self.kind, Kind::Drain | Kind::Reboot)
+                    || self.remedy().is_some_and(Remedy::moves_pods);
+                may && on(node)
+            }
             Change::Reboot(node) | Change::MoveLeader(node) => self.kind == Kind::Reboot && on(node),
             Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot),
             Change::Lock => self.kind != Kind::Snapshot,
+            Change::Borrow(budget, remedy) => self
+                .resolve
+                .as_ref()
+                .is_some_and(|chosen| chosen.budget == **budget && chosen.remedy == *remedy),
+            Change::Restore => self.kind == Kind::Resolve,
         }
+    }
+
+    /// The remedy, when it was given for one.
+    fn remedy(&self) -> Option<Remedy> {
+        self.resolve.as_ref().map(|chosen| chosen.remedy)
     }
 
     /// The same as a check: an error that names the change.
@@ -192,9 +239,11 @@ pub fn demand_for(
             deny_unsafe_reboot(node, world)?;
         }
     }
-    if let (Some(holder), Kind::Drain | Kind::Reboot) = (world.lock, request.kind)
-        && errand != Errand::PutBack
-    {
+    let heeds_lock = match &request.resolve {
+        Some(chosen) => chosen.remedy.changes(),
+        None => matches!(request.kind, Kind::Drain | Kind::Reboot),
+    };
+    if let (Some(holder), true) = (world.lock, heeds_lock && errand != Errand::PutBack) {
         return Err(Report::new(FailureKind::Denied, format!("the maintenance lock is held: {holder}"))
             .hint("wait for that run to end; when it is dead, the lock can be taken over (--adopt-lock) or cleared (pitstop runs unlock)"));
     }
@@ -227,6 +276,7 @@ fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
     match (request.kind, request.nodes.len()) {
         // a lock that was left behind may name a node that is gone
         (Kind::Snapshot | Kind::Unlock, _) => return Ok(()),
+        (Kind::Resolve, _) => deny_unresolvable(request)?,
         (kind, 0) => {
             return Err(Report::new(FailureKind::Denied, format!("{kind} needs the name of a node")));
         }
@@ -243,7 +293,39 @@ fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
     }
 }
 
+/// A resolution that names no remedy, or one that is only explained.
+fn deny_unresolvable(request: &Request) -> Result<(), Report> {
+    match &request.resolve {
+        None => Err(Report::new(FailureKind::Denied, "resolve needs a budget and a remedy")),
+        Some(chosen) if !chosen.remedy.is_carried_out() => Err(Report::new(
+            FailureKind::Denied,
+            format!("{} is explained and not carried out: it needs people's decision", chosen.remedy),
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// The name that a remedy asks for; `None` = the key is enough.
+fn name_for(chosen: &Resolution) -> Option<String> {
+    let target = chosen.targets.first();
+    match chosen.remedy {
+        Remedy::Wait => None,
+        Remedy::DeleteHealthy => target.map(|target| target.pod.name.clone()),
+        Remedy::DisableEviction => target.map(|target| target.node.0.clone()),
+        remedy if remedy.weakens() || chosen.is_unsure => Some(chosen.budget.name.clone()),
+        _ => None,
+    }
+}
+
 fn rung(request: &Request, world: World<'_>) -> Rung {
+    if let Some(chosen) = &request.resolve {
+        if chosen.remedy == Remedy::Wait {
+            return Rung::Key;
+        }
+        if let Some(name) = name_for(chosen) {
+            return Rung::TypeName(name);
+        }
+    }
     let Some(first) = request.nodes.first() else { return Rung::Key };
     let is_plain_worker = |node: &NodeName| {
         world
@@ -265,7 +347,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
         // "anything on a control-plane or etcd node", and unknown nodes count as such
         _ if !request.nodes.iter().all(is_plain_worker) => typed,
         Kind::Drain if forced || request.blocked => typed,
-        Kind::Cordon | Kind::Uncordon | Kind::Drain | Kind::Unlock => Rung::Key,
+        Kind::Cordon | Kind::Uncordon | Kind::Drain | Kind::Unlock | Kind::Resolve => Rung::Key,
     }
 }
 
@@ -354,7 +436,8 @@ pub fn grant_for(
         (_, Assent::Key) => false,
     };
     if enough {
-        return Ok(Permit { kind: request.kind, nodes: request.nodes.clone(), by: given });
+        let resolve = request.resolve.clone();
+        return Ok(Permit { kind: request.kind, nodes: request.nodes.clone(), resolve, by: given });
     }
     let report = Report::new(FailureKind::Denied, format!("{} was not confirmed", request.kind));
     Err(match rung {

@@ -67,6 +67,7 @@ fn request(kind: Kind, names: &[&str]) -> Request {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     }
 }
 

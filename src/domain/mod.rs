@@ -24,6 +24,7 @@ pub mod notice;
 pub mod placement;
 pub mod plan;
 pub mod pod;
+pub mod remedy;
 pub mod report;
 pub mod resume;
 pub mod run;

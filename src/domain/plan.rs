@@ -4,6 +4,7 @@ use super::config::DrainOptions;
 use super::debt::Debt;
 use super::ids::NodeName;
 use super::lock::LockChoice;
+use super::remedy::Resolution;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub enum Kind {
     Snapshot,
     /// Clear a maintenance lock that a run left behind; nothing else is touched.
     Unlock,
+    /// A way out of a blocked eviction.
+    Resolve,
 }
 
 impl fmt::Display for Kind {
@@ -35,6 +38,7 @@ impl fmt::Display for Kind {
             Self::Reboot => "reboot",
             Self::Snapshot => "snapshot",
             Self::Unlock => "unlock",
+            Self::Resolve => "resolve",
         })
     }
 }
@@ -79,6 +83,12 @@ pub enum StepKind {
     Restore,
     /// Clear a maintenance lease that another run left behind.
     Clear,
+    /// Tell why a budget blocks, and whether what a remedy needs is there.
+    Diagnose,
+    /// Carry the remedy out, and put back what it changed.
+    Remedy,
+    /// Wait until the pods that moved are Ready elsewhere.
+    Aftermath,
 }
 
 impl StepKind {
@@ -96,6 +106,7 @@ impl StepKind {
                 | Self::Unlock
                 | Self::Restore
                 | Self::Clear
+                | Self::Remedy
         )
     }
 
@@ -135,6 +146,9 @@ impl StepKind {
             Self::Unlock => "unlock",
             Self::Restore => "restore",
             Self::Clear => "clear the lock",
+            Self::Diagnose => "diagnose",
+            Self::Remedy => "remedy",
+            Self::Aftermath => "look after",
         }
     }
 }
@@ -185,4 +199,7 @@ pub struct Plan {
     /// What about the maintenance lock.
     #[serde(default)]
     pub lock: LockChoice,
+    /// The way out that was chosen, for a resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Resolution>,
 }

@@ -150,6 +150,7 @@ mod tests {
             window: crate::domain::window::Opening::Always,
             debts: Vec::new(),
             compared: Vec::new(),
+            resolve: None,
         }
     }
 

@@ -5,6 +5,7 @@ use super::found::Difference;
 use super::gate::{Gate, Verdict};
 use super::ids::{NodeName, OpId, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
+use super::remedy::Resolution;
 use super::report::Report;
 use super::time::Stamp;
 use super::window::Opening;
@@ -298,6 +299,9 @@ pub struct RunView {
     /// What was looked at again at the end.
     #[serde(default)]
     pub compared: Vec<Difference>,
+    /// The way out that was chosen, for a resolution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolve: Option<Resolution>,
 }
 
 impl RunView {
@@ -325,6 +329,7 @@ impl RunView {
             window: Opening::Always,
             debts: Vec::new(),
             compared: Vec::new(),
+            resolve: plan.resolve.clone(),
         })
     }
 

@@ -1,3 +1,5 @@
+//! What an abort puts back.
+
 use super::*;
 use crate::domain::debt::ObjectKey;
 use crate::domain::ids::{OpId, RunId};
@@ -36,6 +38,7 @@ fn run(kind: Kind, steps: Vec<StepView>) -> RunView {
         window: crate::domain::window::Opening::Always,
         debts: Vec::new(),
         compared: Vec::new(),
+        resolve: None,
     }
 }
 

@@ -301,6 +301,21 @@ impl Job {
         answer
     }
 
+    /// Puts something back, between its two lines in the journal: also when the run was told to stop.
+    ///
+    /// # Errors
+    /// The journal cannot be written, and the request's own error.
+    pub async fn restore<T>(
+        &self,
+        change: &str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.intent(change, true)?;
+        let answer = request.await;
+        self.answered(change, &answer);
+        answer
+    }
+
     /// Tries again while the failure is one that passes by itself (the API away, a conflict), until the step's
     /// deadline ends it from outside; waits 1, 2, 4, 8 s with jitter, or what the other side asked for.
     ///

@@ -16,6 +16,7 @@ pub mod locate;
 pub mod lock;
 pub mod memory;
 pub mod plan;
+pub mod resolve;
 pub mod settings;
 pub mod step;
 pub mod voice;

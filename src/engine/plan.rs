@@ -11,6 +11,7 @@ use crate::domain::plan::{Kind, Plan, Step, StepKind};
 use crate::domain::report::Report;
 use std::time::Duration;
 
+mod resolve;
 mod words;
 
 /// What a plan is made from.
@@ -78,8 +79,16 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
         Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, request, facts)).collect(),
         Kind::Snapshot => vec![words::snapshot(None, facts, false)],
         Kind::Unlock => vec![words::clear(request.nodes.first(), &facts.settings)],
+        Kind::Resolve => request.resolve.as_ref().map(resolve::steps).unwrap_or_default(),
     };
-    Plan { kind: request.kind, nodes: request.nodes.clone(), steps, drain: drain.clone(), lock: request.lock }
+    Plan {
+        kind: request.kind,
+        nodes: request.nodes.clone(),
+        steps,
+        drain: drain.clone(),
+        lock: request.lock,
+        resolve: request.resolve.clone(),
+    }
 }
 
 /// The whole way of a reboot; what does not apply to the node is shown as such.

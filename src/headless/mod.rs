@@ -10,6 +10,7 @@ mod hosts;
 pub mod info;
 pub mod plan;
 mod prompt;
+pub mod resolve;
 pub mod run;
 pub mod runs;
 pub mod takeover;

@@ -84,6 +84,7 @@ pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Res
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     };
     run(backends, policy, request, manner).await
 }
@@ -151,9 +152,14 @@ pub(super) async fn confirm(ask: Ask<'_>, manner: &Manner, prompt: &mut Prompt) 
             .hint("nobody can be asked here: give --yes, or run it in a terminal"));
     }
     let nodes: Vec<&str> = request.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
-    let what = format!("{verb}{} {} in context {}", request.kind, nodes.join(", "), policy.context);
+    let object = match &request.resolve {
+        Some(chosen) => format!("{} by {}", chosen.budget, chosen.remedy),
+        None => nodes.join(", "),
+    };
+    let what = format!("{verb}{} {object} in context {}", request.kind, policy.context);
     let question = match &rung {
         Rung::Key => format!("{what}: type y to confirm:"),
+        Rung::TypeName(name) if request.resolve.is_some() => format!("{what}: type {name} to confirm:"),
         Rung::TypeName(name) => format!("{what}: type the node's name ({name}) to confirm:"),
         Rung::TypeContext(context) => format!("{what}: type the context's name ({context}) to confirm:"),
     };

@@ -25,7 +25,15 @@ fn plan(record: &Record) -> Option<&Plan> {
 /// What the ladder is asked again: the run's own request.
 fn request(record: &Record) -> Request {
     let (drain, lock) = plan(record).map(|plan| (plan.drain.clone(), plan.lock)).unwrap_or_default();
-    Request { kind: record.header.kind, nodes: record.header.nodes.clone(), drain, blocked: false, lock }
+    let resolve = plan(record).and_then(|plan| plan.resolve.clone());
+    Request {
+        kind: record.header.kind,
+        nodes: record.header.nodes.clone(),
+        drain,
+        blocked: false,
+        lock,
+        resolve,
+    }
 }
 
 fn alive(record: &Record) -> Result<(), Report> {

@@ -158,11 +158,14 @@ impl Teller {
             RunChange::State { state: RunState::Failed, .. } => {
                 vec![format!("{} the run waits for a decision", time(at))]
             }
-            RunChange::State { .. }
-            | RunChange::Asked { .. }
-            | RunChange::Owes { .. }
-            | RunChange::Window { .. } => Vec::new(),
+            RunChange::State { .. } | RunChange::Asked { .. } | RunChange::Window { .. } => Vec::new(),
             RunChange::Held { step, why } => vec![format!("{}! {why}", self.head(at, *step))],
+            RunChange::Owes { debts } if debts.is_empty() => {
+                vec![format!("{} nothing is owed back any more", time(at))]
+            }
+            RunChange::Owes { debts } => {
+                debts.iter().map(|debt| format!("{} owed back: {}", time(at), debt.words())).collect()
+            }
             RunChange::StepStarted { step, attempt } => {
                 self.shown = None;
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
@@ -240,7 +243,11 @@ fn decision(order: &RunCommand) -> Option<String> {
 /// `reboot of cp-1, 16 steps`
 pub fn title(plan: &Plan) -> String {
     let nodes: Vec<&str> = plan.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
-    let of = if nodes.is_empty() { String::new() } else { format!(" of {}", nodes.join(", ")) };
+    let of = match &plan.resolve {
+        Some(chosen) => format!(" of {} by {}", chosen.budget, chosen.remedy),
+        None if nodes.is_empty() => String::new(),
+        None => format!(" of {}", nodes.join(", ")),
+    };
     format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))
 }
 

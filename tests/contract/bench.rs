@@ -298,8 +298,14 @@ impl Bench {
     /// Leave for changes of our node, given as the ladder gives it.
     pub fn permit(&self, kind: Kind) -> Permit {
         let drain = DrainOptions::default();
-        let request =
-            Request { kind, nodes: vec![self.node_name()], drain, blocked: false, lock: LockChoice::Take };
+        let request = Request {
+            kind,
+            nodes: vec![self.node_name()],
+            drain,
+            blocked: false,
+            lock: LockChoice::Take,
+            resolve: None,
+        };
         let world = World { nodes: None, etcd: None, lock: None };
         grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
     }

@@ -22,6 +22,7 @@ fn asked(view: &EtcdView, node: &str) -> Result<Rung, Report> {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     };
     demand(&Policy::default(), &request, World { nodes: Some(&nodes), etcd: Some(view), lock: None })
 }

@@ -39,6 +39,7 @@ fn permit() -> Permit {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("a permit")

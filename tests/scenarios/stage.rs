@@ -115,6 +115,7 @@ fn request(story: &Story) -> Request {
         },
         blocked: false,
         lock: story.lock,
+        resolve: None,
     }
 }
 

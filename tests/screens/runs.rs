@@ -216,6 +216,7 @@ fn advanced(done: usize) -> Model {
         steps,
         drain: DrainOptions::default(),
         lock: LockChoice::Take,
+        resolve: None,
     };
     tell(&mut model, at, RunChange::Planned { plan });
     for (index, (took_ms, words)) in ENDINGS[..done].iter().enumerate() {
@@ -391,6 +392,7 @@ pub fn several() -> Model {
         steps,
         drain: DrainOptions::default(),
         lock: LockChoice::Take,
+        resolve: None,
     };
     tell(&mut model, ago(60), RunChange::Planned { plan });
     for (index, words) in

@@ -16,6 +16,7 @@ pub fn permit(kind: Kind, nodes: &[&str]) -> Permit {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("granted")

@@ -24,7 +24,8 @@ struct Named<'a> {
     namespace: &'a str,
 }
 
-/// `DeleteOptions`. Only the uid is a precondition: the resource version changes with every status.
+/// `DeleteOptions`. The uid is a precondition always; the resource version, which changes with every status, only where
+/// the very state matters.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DeleteOptions<'a> {
@@ -36,8 +37,11 @@ struct DeleteOptions<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Preconditions<'a> {
     uid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<&'a str>,
 }
 
 impl<'a> DeleteOptions<'a> {
@@ -47,7 +51,7 @@ impl<'a> DeleteOptions<'a> {
             api_version: "v1",
             kind: "DeleteOptions",
             grace_period_seconds: grace.filter(|seconds| *seconds >= 0),
-            preconditions: Preconditions { uid: &pod.uid },
+            preconditions: Preconditions { uid: &pod.uid, resource_version: None },
         }
     }
 }
@@ -94,6 +98,26 @@ impl Cluster {
         permit.check(&Change::Evict(node))?;
         let to = path(&["api", "v1", "namespaces", &pod.namespace, "pods", &pod.name]);
         let ask = Ask::delete("delete pod", pod.to_string(), to, &DeleteOptions::new(pod, grace));
+        self.removed(pod, self.inner.ask(&ask).await.map(drop)).await
+    }
+
+    /// Deletes a pod in exactly the state in which it was read (uid and resourceVersion): one that has become Ready
+    /// meanwhile is not hit.
+    ///
+    /// # Errors
+    /// [`FailureKind::Conflict`] when it is in another state by now.
+    pub async fn delete_pod_as_seen(
+        &self,
+        pod: &PodKey,
+        version: &str,
+        node: &NodeName,
+        permit: &Permit,
+    ) -> Result<Eviction, Error> {
+        permit.check(&Change::Evict(node))?;
+        let mut options = DeleteOptions::new(pod, None);
+        options.preconditions.resource_version = Some(version);
+        let to = path(&["api", "v1", "namespaces", &pod.namespace, "pods", &pod.name]);
+        let ask = Ask::delete("delete pod", pod.to_string(), to, &options);
         self.removed(pod, self.inner.ask(&ask).await.map(drop)).await
     }
 

@@ -6,10 +6,12 @@
 //! that is still right after looking again.
 //!
 //! The files: `connect` (kubeconfig), `endpoints` (which API server), `request` and `fault` (one request, its failure in
-//! words), `rows` (objects to rows), `watch` and `observe` (changes), `cordon`, `evict` and `refusal`, `lease`, `access`.
+//! words), `rows` (objects to rows), `watch` and `observe` (changes), `cordon`, `evict` and `refusal`, `owners` and `borrow` (a
+//! block, looked into and got out of), `lease`, `access`.
 
 mod access;
 mod backoff;
+mod borrow;
 mod connect;
 mod control;
 mod cordon;
@@ -21,6 +23,7 @@ mod fault;
 mod lease;
 mod observe;
 mod others;
+mod owners;
 mod probe;
 pub mod refusal;
 mod request;
@@ -31,7 +34,9 @@ mod watch;
 #[cfg(test)]
 mod testing;
 
+pub use borrow::{Bound, Scale};
 pub use observe::observe;
+pub use owners::BudgetDetail;
 pub use refusal::Refusal;
 pub use survey::KuredLock;
 
@@ -256,6 +261,12 @@ impl Cluster {
     /// All pods of all namespaces.
     pub async fn pods(&self) -> Result<Vec<PodRow>, Error> {
         Ok(self.inner.list::<PodWire>(&scope_of_pods()).await?.0)
+    }
+
+    /// The pods of a namespace.
+    pub async fn pods_in(&self, namespace: &str) -> Result<Vec<PodRow>, Error> {
+        let to = path(&["api", "v1", "namespaces", namespace, "pods"]);
+        Ok(self.inner.list::<PodWire>(&Scope::long("list pods", "watch pods", to)).await?.0)
     }
 
     /// The pods bound to a node.

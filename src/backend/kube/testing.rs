@@ -90,6 +90,7 @@ pub(super) fn permit(kind: Kind, node: &str) -> Permit {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
@@ -98,4 +99,22 @@ pub(super) fn permit(kind: Kind, node: &str) -> Permit {
 /// A pod's key.
 pub(super) fn pod(name: &str, uid: &str) -> PodKey {
     PodKey { namespace: "shop".into(), name: name.into(), uid: uid.into() }
+}
+
+/// Leave for a remedy.
+pub(super) fn resolve_permit(
+    budget: crate::domain::ids::BudgetKey,
+    remedy: crate::domain::remedy::Remedy,
+) -> Permit {
+    let chosen = crate::domain::remedy::Resolution { budget, remedy, targets: Vec::new(), is_unsure: false };
+    let request = Request {
+        kind: Kind::Resolve,
+        nodes: Vec::new(),
+        drain: DrainOptions::default(),
+        blocked: false,
+        lock: LockChoice::Take,
+        resolve: Some(chosen),
+    };
+    let world = World { nodes: None, etcd: None, lock: None };
+    grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
 }

@@ -11,6 +11,7 @@ use crate::domain::ids::NodeName;
 use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
+use crate::domain::remedy::Resolution;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::text::count;
 use crate::domain::time::brief;
@@ -19,7 +20,7 @@ use crate::domain::time::brief;
 pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOptions) -> Request {
     let drains = matches!(kind, Kind::Drain | Kind::Reboot);
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
-    Request { kind, nodes, drain, blocked, lock: LockChoice::Take }
+    Request { kind, nodes, drain, blocked, lock: LockChoice::Take, resolve: None }
 }
 
 /// Puts the question, or says why the request is denied.
@@ -83,6 +84,9 @@ pub fn differences(before: &[Target], now: &[Target]) -> Option<String> {
 
 fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result<(), Report> {
     let denied = |message: String, hint: String| Err(Report::new(FailureKind::Denied, message).hint(hint));
+    if let Some(chosen) = &request.resolve {
+        return deny_second_resolution(model, chosen);
+    }
     let drains = |kind: Kind| matches!(kind, Kind::Drain | Kind::Reboot);
     for run in model.live_runs() {
         if let Some(node) = request.nodes.iter().find(|node| run.nodes.contains(node)) {
@@ -105,6 +109,22 @@ fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result<(), Report
     }
 }
 
+/// A resolution goes on beside the run that is blocked, but not beside another one of the same budget.
+fn deny_second_resolution(model: &Model, chosen: &Resolution) -> Result<(), Report> {
+    let is_same =
+        |other: &Option<Resolution>| other.as_ref().is_some_and(|other| other.budget == chosen.budget);
+    let live = model.live_runs().find(|run| is_same(&run.resolve)).map(|run| run.op);
+    let starting = model.starting.iter().find(|(_, request)| is_same(&request.resolve)).map(|(op, _)| *op);
+    match live.or(starting) {
+        None => Ok(()),
+        Some(op) => Err(Report::new(
+            FailureKind::Denied,
+            format!("resolve is denied: resolve {op} works on {}", chosen.budget),
+        )
+        .hint("let it end, or abort it first")),
+    }
+}
+
 fn title(request: &Request) -> String {
     let verb = match request.kind {
         Kind::Cordon => "Cordon",
@@ -113,6 +133,7 @@ fn title(request: &Request) -> String {
         Kind::Reboot => "Reboot",
         Kind::Snapshot => return "Take an etcd snapshot?".to_owned(),
         Kind::Unlock => return "Clear the maintenance lock?".to_owned(),
+        Kind::Resolve => return super::resolve::title(request),
     };
     match request.nodes.as_slice() {
         [one] => format!("{verb} {one}?"),
@@ -133,6 +154,7 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
         Kind::Unlock => unlock_facts(model, &mut facts),
+        Kind::Resolve => facts.extend(super::resolve::facts(model, request)),
     }
     facts.extend(staleness(model).filter(|_| request.kind != Kind::Snapshot));
     if let Some(lock) = &model.known.lock
@@ -313,6 +335,7 @@ fn command(request: &Request) -> String {
         Kind::Reboot => format!("pitstop run reboot {nodes}{}", flags(&request.drain)),
         Kind::Snapshot => "pitstop snapshot".to_owned(),
         Kind::Unlock => "pitstop runs unlock".to_owned(),
+        Kind::Resolve => super::resolve::command(request),
     }
 }
 

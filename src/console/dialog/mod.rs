@@ -6,11 +6,13 @@
 pub mod ask;
 pub mod confirm;
 pub mod host;
+pub mod resolve;
 
 use super::keymap::Command;
 use crate::domain::guard::{Request, Rung};
 use crate::domain::ids::{BudgetKey, NodeName, OpId};
 use crate::domain::log::Level;
+use crate::domain::remedy::Remedy;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -176,8 +178,8 @@ pub enum Subject {
     Member(u64),
     /// A budget.
     Budget(BudgetKey),
-    /// What a budget blocks, and why.
-    Block(BudgetKey),
+    /// One way out of a budget's block.
+    Way(BudgetKey, Remedy),
     /// What runs of earlier processes left.
     Orphans,
     /// A log line by its number.
@@ -191,6 +193,17 @@ pub enum Subject {
 pub struct Page {
     /// About what; its lines: [`page`](super::page::facts).
     pub subject: Subject,
+    /// The first line shown.
+    pub scroll: usize,
+}
+
+/// Why a budget blocks, and the ways out: one of them is chosen, and asked about in a dialog of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ways {
+    /// The budget; its diagnosis: [`Model::analyses`](super::model::Model::analyses).
+    pub budget: BudgetKey,
+    /// Which way the cursor is on.
+    pub at: usize,
     /// The first line shown.
     pub scroll: usize,
 }
@@ -240,6 +253,8 @@ pub enum Dialog {
     Palette(Palette),
     /// All that is known of something.
     Page(Page),
+    /// Ways out of a block.
+    Ways(Ways),
     /// Something said.
     Message(Message),
     /// Asks before quitting.
@@ -258,7 +273,12 @@ impl Dialog {
             Self::Ask(ask) => Some(&ask.prompt),
             Self::Quit(quit) => Some(&quit.prompt),
             Self::Trust(trust) => Some(&trust.prompt),
-            Self::Passphrase(_) | Self::Help(_) | Self::Palette(_) | Self::Page(_) | Self::Message(_) => None,
+            Self::Passphrase(_)
+            | Self::Help(_)
+            | Self::Palette(_)
+            | Self::Page(_)
+            | Self::Ways(_)
+            | Self::Message(_) => None,
         }
     }
 

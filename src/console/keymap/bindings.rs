@@ -53,7 +53,7 @@ const fn bind(
 const ROWS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets]);
 const LISTS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets, Pane::Log]);
 const NODES: Scope = Scope::In(&[Pane::Nodes]);
-const BUDGETS: Scope = Scope::In(&[Pane::Budgets]);
+const BLOCKS: Scope = Scope::In(&[Pane::Budgets, Pane::Run]);
 use Command as C;
 use Scope::{Everywhere, OpenRun};
 
@@ -96,9 +96,9 @@ const COMMON: &[Binding] = &[
     bind(
         &[Key::char('B')],
         C::Block,
-        BUDGETS,
-        "why blocked",
-        "explain what the selected budget blocks, and why",
+        BLOCKS,
+        "resolve",
+        "why the selected budget, or the open run, is blocked, and the ways out",
     ),
     bind(&[Key::of(Code::Enter)], C::Details, Everywhere, "details", "all that is known of the selected row"),
     bind(

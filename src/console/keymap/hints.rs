@@ -2,7 +2,8 @@
 
 use super::{Binding, Command, Scope, bindings};
 use crate::console::model::{Model, Pane};
-use crate::domain::run::{RunState, RunView};
+use crate::domain::plan::StepKind;
+use crate::domain::run::{RunState, RunView, StepState};
 use crate::domain::time::Stamp;
 use crate::domain::window::Opening;
 
@@ -22,6 +23,7 @@ pub struct Hint {
 pub fn footer(model: &Model) -> Vec<Hint> {
     bindings(model.setup.preset)
         .filter(|binding| !binding.word.is_empty() && binding.scope.holds(model.focus))
+        .filter(|binding| binding.command != Command::Block || may_be_blocked(model))
         .filter(|binding| binding.scope != Scope::OpenRun || obstacle(model, binding.command).is_none())
         .map(|binding| Hint {
             keys: binding.keys.first().map(ToString::to_string).unwrap_or_default(),
@@ -29,6 +31,15 @@ pub fn footer(model: &Model) -> Vec<Hint> {
             obstacle: obstacle(model, binding.command),
         })
         .collect()
+}
+
+/// In the run pane the key for a block is offered while pods are moved, or when that has failed.
+fn may_be_blocked(model: &Model) -> bool {
+    if model.focus != Pane::Run {
+        return true;
+    }
+    let step = model.open_run().and_then(|run| run.steps.get(run.current()?));
+    step.is_some_and(|view| view.step.kind == StepKind::Drain && !matches!(view.state, StepState::Pending))
 }
 
 /// The help: sections with their keys.

@@ -5,22 +5,22 @@ mod etcd;
 mod node;
 mod step;
 
+use super::dialog::resolve::offer_facts;
 use super::dialog::{Fact, Subject, Tone};
 use super::model::Model;
 use super::msg::Orphan;
+use crate::domain::ids::BudgetKey;
 use crate::domain::log::{Level, LogLine, Origin};
+use crate::domain::remedy::Remedy;
 use crate::domain::time::{Stamp, brief};
 
 /// The title of a page.
-pub fn title(model: &Model, subject: &Subject) -> String {
+pub fn title(subject: &Subject) -> String {
     match subject {
         Subject::Node(node) => format!("node {node}"),
         Subject::Member(id) => format!("etcd member {id:x}"),
         Subject::Budget(key) => format!("budget {key}"),
-        Subject::Block(key) if model.known.budgets.get(key).is_some_and(budget::has_room) => {
-            format!("{key} blocks nothing now")
-        }
-        Subject::Block(key) => format!("what {key} blocks"),
+        Subject::Way(key, remedy) => format!("{key}: {remedy}"),
         Subject::Orphans => "runs of earlier sessions that did not end".to_owned(),
         Subject::Line(_) => "log line".to_owned(),
         Subject::Step(op, step) => format!("run {op}, step {}", step + 1),
@@ -33,12 +33,27 @@ pub fn facts(model: &Model, subject: &Subject) -> Vec<Fact> {
         Subject::Node(name) => model.known.nodes.get(name).map(|row| node::facts(model, row)),
         Subject::Member(id) => etcd::facts(model, *id),
         Subject::Budget(key) => model.known.budgets.get(key).map(|row| budget::facts(model, row)),
-        Subject::Block(key) => model.known.budgets.get(key).map(|row| budget::block(model, row)),
+        Subject::Way(key, remedy) => way(model, key, *remedy),
         Subject::Orphans => Some(orphans(model)),
         Subject::Line(number) => model.log.get(*number).map(|line| self::line(model, line)),
         Subject::Step(op, step) => step::facts(model, *op, *step),
     };
     facts.unwrap_or_else(|| vec![Fact::toned(Tone::Attention, "", "it is not there any more")])
+}
+
+/// What a way out needs, costs and puts back; and why it cannot be taken here.
+fn way(model: &Model, key: &BudgetKey, remedy: Remedy) -> Option<Vec<Fact>> {
+    let offer = model.analysis(key)?.offer(remedy)?;
+    let mut facts = vec![Fact::plain("way out", remedy.title())];
+    if !remedy.is_carried_out() {
+        let words = "explained, not carried out: it needs people's decision";
+        facts.push(Fact::toned(Tone::Attention, "by you", words));
+    } else if let Some(missing) = offer.missing() {
+        let why = if missing.why.is_empty() { String::new() } else { format!(": {}", missing.why) };
+        facts.push(Fact::toned(Tone::Bad, "not now", format!("it needs {}{why}", missing.what)));
+    }
+    facts.extend(offer_facts(offer));
+    Some(facts)
 }
 
 /// What earlier runs left, and the commands that help on.

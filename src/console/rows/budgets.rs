@@ -7,6 +7,7 @@ use crate::console::model::Model;
 use crate::domain::budget::BudgetRow;
 use crate::domain::ids::{NodeName, PodKey};
 use crate::domain::pod::PodRow;
+use crate::domain::remedy::{Facts, note};
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
@@ -61,6 +62,16 @@ pub fn budget_pods<'m>(model: &'m Model, budget: &'m BudgetRow) -> impl Iterator
         .take_while(move |(key, _)| key.namespace == *namespace)
         .map(|(_, pod)| pod)
         .filter(|pod| !pod.is_finished() && budget.selector.matches(&pod.labels))
+}
+
+/// Why a budget blocks, in the fewest words, by the rows alone; `None` = it blocks nothing now, or the pods are not known.
+pub fn block_note(model: &Model, budget: &BudgetRow) -> Option<String> {
+    if !model.known.has_pods {
+        return None;
+    }
+    let others = model.known.budgets.values().filter(|other| other.key.namespace == budget.key.namespace);
+    let facts = Facts::from_rows(budget, budget_pods(model, budget), others, &model.known.nodes, model.now);
+    note(&facts)
 }
 
 /// On which nodes the pods of a budget are, and how many on each.

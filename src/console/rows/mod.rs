@@ -5,7 +5,7 @@ mod etcd;
 mod log;
 mod nodes;
 
-pub use budgets::{budget_nodes, budget_pods, visible_budgets};
+pub use budgets::{block_note, budget_nodes, budget_pods, visible_budgets};
 pub use etcd::visible_members;
 pub use log::visible_log;
 pub use nodes::{pods_on, visible_nodes};

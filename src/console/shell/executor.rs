@@ -8,7 +8,7 @@ use crate::console::model::Model;
 use crate::console::msg::{Effect, Msg};
 use crate::domain::feed::{Liveness, Source};
 use crate::domain::guard::{Permit, Request};
-use crate::domain::ids::{Generation, OpId};
+use crate::domain::ids::{BudgetKey, Generation, OpId};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{RunChange, RunCommand};
@@ -154,6 +154,10 @@ impl Executor {
                 self.reconnect(Duration::ZERO);
                 None
             }
+            Effect::Diagnose(budget) => {
+                self.diagnose(budget);
+                None
+            }
             Effect::Probe(node) => {
                 if let (Some(link), Some(row)) = (&self.link, model.known.nodes.get(&node)) {
                     link.probe(row.clone());
@@ -210,6 +214,16 @@ impl Executor {
         let task = tokio::spawn(tell_run(op, run.events, self.to.clone()));
         self.runs.insert(op, Live { commands: run.commands, cancel: run.cancel, task });
         None
+    }
+
+    /// Reads why a budget blocks; what comes of it is told when it is there.
+    fn diagnose(&self, budget: BudgetKey) {
+        let Some(link) = &self.link else { return };
+        let (cluster, to, generation) = (link.backends.cluster.clone(), self.to.clone(), self.generation);
+        tokio::spawn(async move {
+            let found = engine::resolve::look(&cluster, &budget, &[]).await;
+            let _ = to.send(Msg::Diagnosed(generation, budget, Box::new(found))).await;
+        });
     }
 
     fn command(&mut self, op: OpId, command: RunCommand) -> Option<Msg> {

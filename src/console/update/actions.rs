@@ -6,7 +6,7 @@ use crate::console::dialog::{Confirm, Dialog, Message};
 use crate::console::model::Model;
 use crate::console::msg::Effect;
 use crate::console::rows;
-use crate::domain::guard::{Assent, Rung, grant};
+use crate::domain::guard::{Assent, Request, Rung, grant};
 use crate::domain::ids::{NodeName, OpId};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
@@ -84,7 +84,15 @@ pub(super) fn deny(model: &mut Model, report: &Report) {
 /// The question on top was answered with enough: looks once more whether it is still the same question, then starts.
 pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
     let Some(Dialog::Confirm(confirm)) = model.dialogs.pop() else { return Vec::new() };
-    let fresh = match build(model, request_now(model, &confirm)) {
+    let now = match request_now(model, &confirm) {
+        Ok(request) => request,
+        Err(report) => {
+            deny(model, &report);
+            return Vec::new();
+        }
+    };
+    let moved = now.resolve != confirm.request.resolve;
+    let fresh = match build(model, now) {
         Ok(fresh) => fresh,
         Err(report) => {
             deny(model, &report);
@@ -92,6 +100,8 @@ pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
         }
     };
     let changed = differences(&confirm.targets, &targets(model, &confirm.request.nodes));
+    let changed =
+        changed.or_else(|| moved.then(|| "the pods in question are others now: read it again".to_owned()));
     let changed = changed.or_else(|| {
         (fresh.rung > confirm.rung)
             .then(|| "more is at stake than when this question was put: read it again".to_owned())
@@ -103,12 +113,14 @@ pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
     start(model, *confirm)
 }
 
-fn request_now(model: &Model, confirm: &Confirm) -> crate::domain::guard::Request {
+fn request_now(model: &Model, confirm: &Confirm) -> Result<Request, Report> {
     let asked = &confirm.request;
-    let lock = asked.lock;
-    crate::domain::guard::Request {
-        lock,
-        ..request(model, asked.kind, asked.nodes.clone(), asked.drain.clone())
+    match &asked.resolve {
+        Some(chosen) => super::resolve::request(model, &chosen.budget, chosen.remedy),
+        None => Ok(Request {
+            lock: asked.lock,
+            ..request(model, asked.kind, asked.nodes.clone(), asked.drain.clone())
+        }),
     }
 }
 
@@ -130,6 +142,10 @@ fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
     model.next_op += 1;
     model.starting.insert(op, request.clone());
     model.lists.nodes.marked.clear();
+    if request.kind == Kind::Resolve {
+        // the page that it was chosen on has done its work: what happens is in the run
+        model.dialogs.clear();
+    }
     flash(model, Level::Info, format!("{} {op} starts", request.kind));
     // a single action was confirmed by its dialog; a reboot is confirmed step by step
     let automatic = request.kind != Kind::Reboot;

@@ -1,7 +1,7 @@
 //! Keys in dialogs. What confirms: `y` or the exactly typed name with Enter, in an armed dialog, by a press that is
 //! no repeat. Everything else cancels, scrolls, types or is ignored.
 
-use super::{actions, flash, hosts, palette, runs};
+use super::{actions, flash, hosts, palette, resolve, runs};
 use crate::console::dialog::confirm::toggled;
 use crate::console::dialog::{Confirm, Dialog, Page, Prompt, QuitAsk, Subject, Toggle};
 use crate::console::keymap::{Code, Key};
@@ -37,6 +37,7 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             scroll_or_close(scroll, key, is_close).then(|| model.dialogs.pop());
             Vec::new()
         }
+        Some(Dialog::Ways(_)) => resolve::press(model, key),
         Some(Dialog::Page(_)) if key.is(Key::char('y')) => copy_page(model),
         Some(Dialog::Page(page)) => {
             scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());

@@ -1,6 +1,6 @@
 //! Keys and pasted text: to the dialog on top, to the filter being typed, or to the panes as a command.
 
-use super::{actions, dialogs, flash, hosts, lists, runs};
+use super::{actions, dialogs, flash, hosts, lists, resolve, runs};
 use crate::console::dialog::{Dialog, Page, Palette, Subject};
 use crate::console::keymap::{Code, Command, Key, bindings, command, obstacle};
 use crate::console::model::{Model, Pane};
@@ -125,7 +125,7 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
         C::Copy => return lists::copy(model),
         C::Mark => lists::mark(model),
         C::Details => open_page(model),
-        C::Block => open_block(model),
+        C::Block => return resolve::open_selected(model),
         C::Answer => hosts::answer(model),
         C::Needs => return hosts::ask_need(model, on),
         C::Reconnect => {
@@ -215,13 +215,5 @@ fn open_page(model: &mut Model) {
     match subject {
         Some(subject) => model.dialogs.push(Dialog::Page(Page { subject, scroll: 0 })),
         None => flash(model, Level::Info, "nothing is selected"),
-    }
-}
-
-fn open_block(model: &mut Model) {
-    let keys = rows::budget_keys(model);
-    match model.lists.budgets.current(&keys).cloned() {
-        Some(key) => model.dialogs.push(Dialog::Page(Page { subject: Subject::Block(key), scroll: 0 })),
-        None => flash(model, Level::Info, "no budget is selected"),
     }
 }

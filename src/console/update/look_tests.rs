@@ -2,7 +2,7 @@
 
 use super::tests::{confirm, enter, keys, press, seen, select, with_run};
 use super::update;
-use crate::console::dialog::{Dialog, Subject};
+use crate::console::dialog::Dialog;
 use crate::console::keymap::{Code, Key};
 use crate::console::model::{LOG_LINES, Model, Pane, Theme};
 use crate::console::msg::{Effect, Msg};
@@ -124,7 +124,7 @@ fn enter_shows_details_and_changes_nothing() {
         enter(&mut model);
     }
     keys(&mut model, "3B");
-    assert!(matches!(model.dialog(), Some(Dialog::Page(page)) if matches!(page.subject, Subject::Block(_))));
+    assert!(matches!(model.dialog(), Some(Dialog::Ways(_))));
 }
 
 #[test]

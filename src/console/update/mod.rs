@@ -9,6 +9,7 @@ mod keys;
 mod lists;
 mod notices;
 mod palette;
+mod resolve;
 mod runs;
 mod story;
 
@@ -37,7 +38,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Tick(at) => {
             advance(model, at);
-            notices::due(model)
+            let mut effects = notices::due(model);
+            effects.extend(resolve::refresh(model));
+            effects
         }
         Msg::Joined(generation, context) => feeds::joined(model, generation, context),
         Msg::Seen(generation, seen) => when_current(model, generation, |model| feeds::seen(model, seen)),
@@ -63,6 +66,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Run(event) => runs::event(model, &event),
         Msg::RunLost(op, report) => runs::lost(model, op, &report),
         Msg::Orphans(orphans) => feeds::orphans(model, orphans),
+        Msg::Diagnosed(generation, budget, found) => {
+            when_current(model, generation, |model| resolve::diagnosed(model, budget, *found))
+        }
         Msg::Log(line) => {
             model.log.push(line);
             Vec::new()

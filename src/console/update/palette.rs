@@ -1,8 +1,8 @@
 //! The command line.
 
 use super::keys::{execute, focus};
-use super::{flash, lists};
-use crate::console::dialog::{Dialog, Page, Subject};
+use super::{flash, lists, resolve};
+use crate::console::dialog::Dialog;
 use crate::console::keymap::{Code, Key};
 use crate::console::model::{Model, Pane, Theme};
 use crate::console::msg::Effect;
@@ -80,9 +80,7 @@ fn perform(model: &mut Model, line: Line) -> Vec<Effect> {
     match line {
         Line::Command(command) => return execute(model, command, None),
         Line::On(command, node) => return execute(model, command, Some(node)),
-        Line::Block(key) => {
-            model.dialogs.push(Dialog::Page(Page { subject: Subject::Block(key), scroll: 0 }));
-        }
+        Line::Block(key) => return resolve::open(model, key),
         Line::Filter(text) => match lists::filter(model, model.focus) {
             Some(filter) => *filter = text,
             None => flash(model, Level::Warn, "this pane has no filter"),

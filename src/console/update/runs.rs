@@ -9,7 +9,7 @@ use crate::domain::ids::OpId;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
 use crate::domain::report::Report;
-use crate::domain::run::{RunCommand, RunEvent, RunState, RunView};
+use crate::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
 
 /// A run goes on. A new one is opened, as the engineer has just asked for it; a reboot takes the focus too.
 pub(super) fn event(model: &mut Model, event: &RunEvent) -> Vec<Effect> {
@@ -17,15 +17,29 @@ pub(super) fn event(model: &mut Model, event: &RunEvent) -> Vec<Effect> {
         model.starting.remove(&event.op);
         model.open = Some(event.op);
         model.lists.run.selected = None;
-        if run.kind == Kind::Reboot && model.dialogs.is_empty() {
+        if matches!(run.kind, Kind::Reboot | Kind::Resolve) && model.dialogs.is_empty() {
             model.focus = Pane::Run;
         }
         model.runs.push(run);
     } else if let Some(run) = model.runs.iter_mut().find(|run| run.op == event.op) {
         run.apply(event);
+        back_to_the_blocked(model, event);
     }
     story::tell(model, event);
     notices::hear(model, event)
+}
+
+/// A way out that has worked is over: the run that it was for is what matters now.
+fn back_to_the_blocked(model: &mut Model, event: &RunEvent) {
+    let is_done = matches!(event.change, RunChange::Finished { state: RunState::Done, .. });
+    let is_way = model.run(event.op).is_some_and(|run| run.kind == Kind::Resolve);
+    if !(is_done && is_way && model.open == Some(event.op)) {
+        return;
+    }
+    if let Some(op) = model.live_runs().map(|run| run.op).last() {
+        model.open = Some(op);
+        model.lists.run.selected = None;
+    }
 }
 
 /// A run could not start, or ended without a last event.

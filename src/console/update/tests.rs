@@ -81,6 +81,7 @@ pub(super) fn with_run(kinds: &[StepKind]) -> Model {
         steps: kinds.iter().map(|kind| step(*kind)).collect(),
         drain: crate::domain::config::DrainOptions::default(),
         lock: LockChoice::Take,
+        resolve: None,
     };
     tell(&mut model, RunChange::Planned { plan });
     tell(&mut model, RunChange::State { state: RunState::Waiting, automatic: false });

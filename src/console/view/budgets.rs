@@ -7,7 +7,7 @@ use super::table::{Column, TableRow};
 use super::theme::Tone;
 use super::words;
 use crate::console::model::{Model, Pane};
-use crate::console::rows::{budget_nodes, visible_budgets};
+use crate::console::rows::{block_note, budget_nodes, visible_budgets};
 use crate::domain::budget::BudgetRow;
 use crate::domain::feed::{Kept, Source};
 use crate::domain::text::count;
@@ -15,15 +15,25 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-const COLUMNS: [Column; 7] = [
-    Column::new("BUDGET", 0, 18, 48).middle(),
-    Column::whole("ALLOWS", 0),
-    Column::whole("HEALTHY", 1).right(),
-    Column::whole("NEEDS", 3).right(),
-    Column::whole("ASKS", 5),
-    Column::new("NODES", 4, 10, 40),
-    Column::new("NOTES", 2, 14, 46),
-];
+/// The columns where there is room for the reasons beside all else.
+const COLUMNS: [Column; 7] = columns(18, 2, 30);
+/// Where the reasons need most of the room.
+const NARROW: [Column; 7] = columns(22, 3, 42);
+/// Beside another pane.
+const HALF: [Column; 7] = columns(16, 3, 26);
+
+/// Columns that keep so much for a budget's name, and for why it blocks; the figures give way first.
+const fn columns(name: u16, figures: u8, reason: u16) -> [Column; 7] {
+    [
+        Column::new("BUDGET", 0, name, 48).middle(),
+        Column::whole("ALLOWS", 0),
+        Column::whole("HEALTHY", figures).right(),
+        Column::whole("NEEDS", 4).right(),
+        Column::whole("ASKS", 6),
+        Column::new("NODES", 5, 10, 40),
+        Column::new("NOTES", 1, reason, 60),
+    ]
+}
 
 /// Draws the pane.
 pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
@@ -40,7 +50,11 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let listing = Listing {
         title: Title { pane: Pane::Budgets, after, right: Vec::new() },
         source: Source::Api,
-        columns: &COLUMNS,
+        columns: match area.width {
+            0..70 => &HALF,
+            70..112 => &NARROW,
+            _ => &COLUMNS,
+        },
         len: rows.len(),
         selected: list.position(&keys),
         empty: if known.has_budgets { "no disruption budgets" } else { "budgets are not known yet" },
@@ -81,18 +95,16 @@ fn nodes<'a>(look: &Look, model: &Model, row: &BudgetRow) -> Span<'a> {
     look.or_none(Tone::Text, words.collect::<Vec<_>>().join(", "))
 }
 
-/// Why it never allows, what makes its figures worthless, what is on its way.
+/// Why it blocks, in one line; what makes its figures worthless, what is on its way.
 fn notes<'a>(look: &Look, model: &Model, row: &BudgetRow) -> Line<'a> {
     let mut words: Vec<(Tone, String)> = Vec::new();
-    if let Some(why) = row.never_allows() {
+    if let Some(note) = block_note(model, row) {
+        words.push((Tone::Warn, note));
+    } else if let Some(why) = row.never_allows() {
         words.push((Tone::Warn, why));
     } else if !row.is_current() {
         words.push((Tone::Unknown, "its status is of an older spec".to_owned()));
-    }
-    if let Some(other) = overlap(model, row) {
-        words.push((Tone::Warn, format!("overlaps {other}: eviction is refused")));
-    }
-    if !row.disrupted.is_empty() {
+    } else if !row.disrupted.is_empty() {
         words.push((Tone::Busy, format!("{} leaving", count(row.disrupted.len(), "pod"))));
     }
     let mut spans = Vec::new();
@@ -103,19 +115,4 @@ fn notes<'a>(look: &Look, model: &Model, row: &BudgetRow) -> Line<'a> {
         spans.push(look.say(tone, text));
     }
     Line::from(spans)
-}
-
-/// Another budget of the namespace that covers one of the same pods: the API server refuses to evict such a pod.
-fn overlap(model: &Model, row: &BudgetRow) -> Option<String> {
-    let others = model
-        .known
-        .budgets
-        .values()
-        .filter(|other| other.key != row.key && other.key.namespace == row.key.namespace);
-    let mut others = others.peekable();
-    others.peek()?;
-    let pods: Vec<_> = crate::console::rows::budget_pods(model, row).collect();
-    others
-        .find(|other| pods.iter().any(|pod| other.selector.matches(&pod.labels)))
-        .map(|other| other.key.name.clone())
 }

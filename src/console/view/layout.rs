@@ -88,6 +88,7 @@ pub fn regions(area: Rect, wants: &Wants) -> Regions {
             let shown = if wants.focus == Pane::Run && !wants.run { Pane::Nodes } else { wants.focus };
             regions.panes.push((shown, pane));
         }
+        (Shape::Two, _) if wants.focus == Pane::Budgets => wide_budgets(&mut regions, body, wants),
         (Shape::Two | Shape::Four, false) => grid(&mut regions, body, wants),
         (Shape::Two | Shape::Four, true) => beside_run(&mut regions, body, wants, shape),
     }
@@ -117,6 +118,30 @@ fn grid(regions: &mut Regions, body: Rect, wants: &Wants) {
         (Pane::Budgets, shorter(budgets)),
         (Pane::Log, log),
     ]);
+}
+
+/// With the focus, the budgets get the whole width where half of it is too little for their reasons: what is above
+/// them is the run or the nodes.
+fn wide_budgets(regions: &mut Regions, body: Rect, wants: &Wants) {
+    let tall = body.height;
+    let lower = height(wants.budgets, 6, tall * 3 / 5);
+    if wants.run {
+        let (rest, budgets) = split_bottom(body, lower);
+        let (run, right) = split_left(rest, 45 + (body.width - 80) / 2);
+        let (bar, nodes) = split_left(right, 3);
+        regions.bars.push(Rect { x: bar.x + 1, width: 1, ..bar });
+        regions.panes.extend([(Pane::Run, run), (Pane::Nodes, nodes), (Pane::Budgets, budgets)]);
+        return;
+    }
+    let (nodes, rest) = split_top(body, height(wants.nodes, 5, tall * 2 / 5));
+    regions.panes.push((Pane::Nodes, nodes));
+    // the log gets what is left, where that shows a line or two
+    let spare = rest.height.saturating_sub(lower);
+    let (budgets, log) = split_bottom(rest, if spare >= 4 { spare } else { 0 });
+    regions.panes.push((Pane::Budgets, budgets));
+    if log.height >= 4 {
+        regions.panes.push((Pane::Log, log));
+    }
 }
 
 /// The run at the left at full height, the others stacked at its right.

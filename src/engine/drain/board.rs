@@ -113,7 +113,11 @@ impl Board {
     }
 
     fn seen(&mut self, row: PodRow, daemonsets: &Daemonsets) {
-        let class = classify(&row, &self.options, exists(&row, daemonsets), wall());
+        let class = if self.ledger.is_excused(&row.key) && row.deleting.is_none() {
+            Class::Skip(vec!["left by the engineer's word".to_owned()])
+        } else {
+            classify(&row, &self.options, exists(&row, daemonsets), wall())
+        };
         if let Some(entry) = self.pods.get_mut(&row.key) {
             if row.deleting.is_some() && !matches!(entry.state, State::Sent(_)) {
                 entry.state = State::Going;
@@ -134,6 +138,17 @@ impl Board {
         if !matches!(entry.class, Class::Skip(_)) {
             self.gone += 1;
             self.news.push((format!("{key} is gone"), false));
+        }
+    }
+
+    /// Pods that the engineer has the drain leave where they are, unless they are on their way already.
+    pub(super) fn leave_excused(&mut self) {
+        for (key, entry) in &mut self.pods {
+            let is_here = matches!(entry.state, State::Waiting(_) | State::Held(..));
+            if is_here && !matches!(entry.class, Class::Skip(_)) && self.ledger.is_excused(key) {
+                entry.class = Class::Skip(vec!["left by the engineer's word".to_owned()]);
+                self.news.push((format!("{key} is left where it is, by the engineer's word"), true));
+            }
         }
     }
 

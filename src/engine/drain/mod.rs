@@ -64,6 +64,7 @@ pub async fn run(job: &Job) -> Ending {
             Ok(()) = holds.changed() => {}
             () = tokio::time::sleep_until(wake) => drain.board.reclassify(&drain.daemonsets),
         }
+        drain.board.leave_excused();
         drain.tell().await;
         if !drain.board.is_known() {
             if drain.trouble.is_some() {

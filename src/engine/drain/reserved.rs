@@ -1,9 +1,9 @@
 //! Who has the word at which budget, in this process: one eviction on its way at most, or a resolution that needs the
-//! room for itself. All drains and resolutions of a process share one [`Reserved`].
+//! room for itself; and which pods are to be left alone. All drains and resolutions of a process share one [`Reserved`].
 
-use crate::domain::ids::BudgetKey;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use crate::domain::ids::{BudgetKey, PodKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
 /// What a budget is held for.
@@ -19,11 +19,13 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Reserved {
     held: Arc<watch::Sender<BTreeMap<BudgetKey, Purpose>>>,
+    /// Pods that the drains of this process leave where they are, by the engineer's word.
+    excused: Arc<Mutex<BTreeSet<PodKey>>>,
 }
 
 impl Default for Reserved {
     fn default() -> Self {
-        Self { held: Arc::new(watch::Sender::new(BTreeMap::new())) }
+        Self { held: Arc::new(watch::Sender::new(BTreeMap::new())), excused: Arc::default() }
     }
 }
 
@@ -52,6 +54,18 @@ impl Reserved {
                 std::future::pending::<()>().await;
             }
         }
+    }
+
+    /// Has the drains of this process leave a pod where it is.
+    pub fn excuse(&self, pod: &PodKey) {
+        self.excused.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone());
+        // whoever waits for a budget looks again
+        self.held.send_modify(|_| {});
+    }
+
+    /// Whether a pod is to be left where it is.
+    pub fn is_excused(&self, pod: &PodKey) -> bool {
+        self.excused.lock().unwrap_or_else(PoisonError::into_inner).contains(pod)
     }
 
     /// What a budget is held for now.

@@ -58,8 +58,12 @@ pub fn start(backends: Backends, plan: Plan, permit: Permit, op: OpId, is_automa
 fn run_id(plan: &Plan) -> RunId {
     let time = jiff::Timestamp::from_millisecond(now().0)
         .map_or_else(|_| "0".to_owned(), |at| at.strftime("%Y%m%dT%H%M%S").to_string());
-    let node = plan.nodes.first().map_or_else(|| "etcd".to_owned(), |node| node.0.clone());
-    RunId(format!("{}-{node}-{time}-{:04x}", plan.kind, rand::random::<u16>()))
+    let object = match (&plan.resolve, plan.nodes.first()) {
+        (Some(chosen), _) => chosen.budget.name.clone(),
+        (None, Some(node)) => node.0.clone(),
+        (None, None) => "etcd".to_owned(),
+    };
+    RunId(format!("{}-{object}-{time}-{:04x}", plan.kind, rand::random::<u16>()))
 }
 
 /// The first line of a journal, or of another process in it.

@@ -34,6 +34,7 @@ fn begun(dir: &Path) -> Journal {
         steps: vec![step(StepKind::Cordon, "cp-1"), step(StepKind::Drain, "cp-1")],
         drain: crate::domain::config::DrainOptions::default(),
         lock: LockChoice::Take,
+        resolve: None,
     };
     for change in [
         RunChange::Planned { plan },

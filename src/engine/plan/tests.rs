@@ -24,6 +24,7 @@ fn request(kind: Kind, nodes: &[&str]) -> Request {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     }
 }
 

@@ -125,7 +125,7 @@ fn stays(row: &NodeRow) -> Outcome {
 /// Uncordons the node: as an action of its own whoever cordoned it, in a run only what the run cordoned.
 pub(super) async fn uncordon(job: &Job) -> Ending {
     let node = job.node()?;
-    let is_own_action = job.shared.plan.kind == Kind::Uncordon;
+    let is_own_action = matches!(job.shared.plan.kind, Kind::Uncordon | Kind::Resolve);
     let row = match job.patiently("reading the node", || job.backends().cluster.node_object(node)).await {
         Err(report) if report.kind == FailureKind::NotFound && !is_own_action => {
             return Ok(Outcome::Skipped(format!("{node} is gone: its object was deleted")));

@@ -16,6 +16,7 @@ mod residual;
 mod restore;
 
 use super::job::{Ending, Job};
+use super::resolve;
 use crate::domain::plan::StepKind;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -39,6 +40,9 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Uncordon => cordon::uncordon(job).boxed(),
         StepKind::Settle => gates::settle(job).boxed(),
         StepKind::Unlock => lock::give_back(job).boxed(),
+        StepKind::Diagnose => resolve::diagnose(job).boxed(),
+        StepKind::Remedy => resolve::remedy(job).boxed(),
+        StepKind::Aftermath => resolve::aftermath(job).boxed(),
         StepKind::Restore => restore::restore(job).boxed(),
         StepKind::Clear => lock::clear(job).boxed(),
     }

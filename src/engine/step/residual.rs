@@ -15,12 +15,17 @@ pub(super) async fn residual(job: &Job) -> Ending {
         let (stay, others): (Vec<_>, Vec<_>) =
             pods.into_iter().partition(|pod| pod.mirror || pod.is_daemon());
         let left_by_selector = !job.shared.plan.drain.pod_selector.is_empty();
-        let others: Vec<String> = others.iter().map(|pod| pod.key.to_string()).collect();
         if volumes.is_empty() && others.is_empty() {
             return Ok(Outcome::Done(format!(
                 "{} of DaemonSets and static pods left, no volume attached",
                 count(stay.len(), "pod")
             )));
+        }
+        let reserved = &job.backends().reserved;
+        let left = others.iter().filter(|pod| reserved.is_excused(&pod.key)).count();
+        let others: Vec<String> = others.iter().map(|pod| pod.key.to_string()).collect();
+        if volumes.is_empty() && left == others.len() && left > 0 {
+            return Ok(Outcome::Warned(format!("left by the engineer's word: {}", others.join(", "))));
         }
         if volumes.is_empty() && left_by_selector {
             return Ok(Outcome::Warned(format!("left by the pod selector: {}", others.join(", "))));

@@ -87,7 +87,11 @@ fn terminate(store: &Store, namespace: &NamespaceSpec) {
 /// Creates a workload and what belongs to it.
 pub fn put_workload(desk: &Desk, workload: &Workload) {
     put_namespace(desk, &workload.namespace);
-    let (resource, object) = object(desk, workload);
+    let (resource, mut object) = object(desk, workload);
+    if let Some(manager) = &workload.managed_by {
+        object["metadata"]["managedFields"] =
+            written_by(desk, manager, resource, &json!({ "f:replicas": {} }));
+    }
     desk.create(resource, object);
     if let Some(port) = workload.port {
         put_service(desk, workload, port);
@@ -110,9 +114,29 @@ pub fn put_workload(desk: &Desk, workload: &Workload) {
         if budget.name.is_empty() {
             budget.name.clone_from(&workload.name);
         }
+        if budget.managed_by.is_none() {
+            budget.managed_by.clone_from(&workload.managed_by);
+        }
         budget.selector.insert("app".to_owned(), workload.name.clone());
         put_budget(desk, &budget);
     }
+}
+
+/// `managedFields` of an object whose spec has fields of one writer.
+fn written_by(desk: &Desk, manager: &str, resource: &Resource, spec: &Value) -> Value {
+    json!([{
+        "manager": manager, "operation": "Update", "apiVersion": resource.api_version(),
+        "time": desk.stamp(manager), "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": spec },
+    }])
+}
+
+/// The owner reference of a pod of an operator: `GROUP/VERSION KIND NAME`.
+fn operator_reference(text: &str) -> Value {
+    let mut words = text.split_whitespace();
+    let mut next = || words.next().unwrap_or_default();
+    let (api_version, kind, name) = (next(), next(), next());
+    json!([{ "apiVersion": api_version, "kind": kind, "name": name, "uid": format!("uid-of-{name}"),
+             "controller": true, "blockOwnerDeletion": true }])
 }
 
 fn object(desk: &Desk, workload: &Workload) -> (&'static Resource, Value) {
@@ -149,6 +173,9 @@ fn object(desk: &Desk, workload: &Workload) -> (&'static Resource, Value) {
                                   "status": { "phase": "Pending", "qosClass": "BestEffort" } });
             pod["metadata"]["name"] = workload.name.clone().into();
             pod["metadata"]["namespace"] = workload.namespace.clone().into();
+            if let Some(owner) = &workload.owned_by {
+                pod["metadata"]["ownerReferences"] = operator_reference(owner);
+            }
             pods::complete_spec(desk, &mut pod["spec"]);
             if workload.claim {
                 let spec = claim_spec();
@@ -233,6 +260,7 @@ fn pod_spec(workload: &Workload) -> Value {
     let mut container = json!({ "name": workload.name, "image": image, "imagePullPolicy": "IfNotPresent" });
     if let Some(port) = workload.port {
         container["ports"] = json!([{ "containerPort": port, "protocol": "TCP" }]);
+        container["readinessProbe"] = json!({ "tcpSocket": { "port": port }, "periodSeconds": 10 });
     }
     let mut volumes = Vec::new();
     let mut mounts = Vec::new();
@@ -305,6 +333,11 @@ fn put_budget(desk: &Desk, budget: &Budget) {
         };
         spec["unhealthyPodEvictionPolicy"] = policy.into();
     }
-    let metadata = json!({ "name": budget.name, "namespace": budget.namespace });
+    let mut metadata = json!({ "name": budget.name, "namespace": budget.namespace });
+    if let Some(manager) = &budget.managed_by {
+        let fields: Value =
+            spec.as_object().into_iter().flatten().map(|(key, _)| (format!("f:{key}"), json!({}))).collect();
+        metadata["managedFields"] = written_by(desk, manager, &POD_DISRUPTION_BUDGETS, &fields);
+    }
     desk.create(&POD_DISRUPTION_BUDGETS, json!({ "metadata": metadata, "spec": spec }));
 }

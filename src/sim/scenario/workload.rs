@@ -106,6 +106,12 @@ pub struct Workload {
     /// A disruption budget over exactly its pods.
     #[serde(default)]
     pub budget: Option<Budget>,
+    /// The field manager that wrote its size and its budget (`argocd-controller`).
+    #[serde(default)]
+    pub managed_by: Option<String>,
+    /// An operator's object that owns a Pod: `"GROUP/VERSION KIND NAME"`.
+    #[serde(default)]
+    pub owned_by: Option<String>,
 }
 
 /// Bounds of a HorizontalPodAutoscaler.
@@ -134,6 +140,8 @@ pub struct Budget {
     pub max_unavailable: Option<Amount>,
     /// `unhealthyPodEvictionPolicy`.
     pub unhealthy: Option<Policy>,
+    /// The field manager that wrote it.
+    pub managed_by: Option<String>,
 }
 
 /// When pods that are not Ready may be evicted.
@@ -200,6 +208,8 @@ impl Workload {
             on_delete: false,
             autoscale: None,
             budget: None,
+            managed_by: None,
+            owned_by: None,
         }
     }
 }

@@ -1,14 +1,17 @@
-//! The horizontal pod autoscaler, without metrics: it keeps replicas within its bounds and lets them be there.
+//! The horizontal pod autoscaler, without metrics: the load asks for as many replicas as there were when it was first
+//! seen, within the bounds. As in a real cluster, a size that somebody sets by hand does not last.
 
 use serde_json::json;
 
 use super::desk::Desk;
-use super::read::{Key, int, name, replicas, set_condition, text};
+use super::read::{Key, annotation, int, name, replicas, set_condition, text};
 use super::{Change, Controller};
 use crate::sim::store::resources::{HORIZONTAL_POD_AUTOSCALERS, find_kind};
 use crate::sim::store::{ChangeKind, Object};
 
 const COMPONENT: &str = "horizontal-pod-autoscaler";
+/// How many replicas the load asks for.
+const LOAD: &str = "sim.pitstop.dev/load";
 
 /// The controller. A key names an autoscaler.
 pub struct Autoscaler;
@@ -48,16 +51,20 @@ fn correct(desk: &mut Desk, key: &Key, scaler: &Object) {
     let current = replicas(&owner);
     let least = int(scaler, "/spec/minReplicas").unwrap_or(1);
     let most = int(scaler, "/spec/maxReplicas").unwrap_or(current);
-    let desired = if current == 0 { 0 } else { current.clamp(least, most.max(least)) };
+    let load = annotation(scaler, LOAD).parse().unwrap_or(current);
+    let desired = if current == 0 { 0 } else { load.clamp(least, most.max(least)) };
     if desired != current {
         desk.modify(resource, &place, |owner| owner["spec"]["replicas"] = desired.into());
-        let bound = if desired > current { "below Spec.MinReplicas" } else { "above Spec.MaxReplicas" };
+        let bound = if desired > current { "below Spec.MinReplicas" } else { "above what the load asks for" };
         let message = format!("New size: {desired}; reason: Current number of replicas {bound}");
         desk.tell(scaler, "SuccessfulRescale", &message, COMPONENT);
     }
     let running = int(&owner, "/status/replicas").unwrap_or_default();
     let target_name = name(&owner).to_owned();
     desk.modify(&HORIZONTAL_POD_AUTOSCALERS, key, |scaler| {
+        if scaler["metadata"]["annotations"][LOAD].is_null() {
+            scaler["metadata"]["annotations"][LOAD] = load.to_string().into();
+        }
         scaler["status"]["currentReplicas"] = running.into();
         scaler["status"]["desiredReplicas"] = desired.into();
         if desired != current {

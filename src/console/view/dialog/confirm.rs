@@ -34,6 +34,7 @@ pub fn confirm(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, confirm
     let does = verb(confirm.request.kind);
     let field = match &confirm.rung {
         Rung::Key => None,
+        Rung::TypeName(name) if confirm.request.resolve.is_some() => Some(("name", name)),
         Rung::TypeName(name) => Some(("node's name", name)),
         Rung::TypeContext(name) => Some(("context's name", name)),
     };
@@ -207,6 +208,7 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Reboot => "begins the run",
         Kind::Snapshot => "takes it",
         Kind::Unlock => "clears it",
+        Kind::Resolve => "carries it out",
     }
 }
 

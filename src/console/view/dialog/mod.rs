@@ -7,6 +7,7 @@ mod host;
 mod page;
 mod palette;
 mod sheet;
+mod ways;
 
 use super::look::Look;
 use super::theme::Tone;
@@ -27,6 +28,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
         Dialog::Page(page) => page::page(look, model, buf, area, page),
         Dialog::Passphrase(asked) => host::passphrase(look, buf, area, asked),
         Dialog::Trust(asked) => host::trust(look, model, buf, area, asked),
+        Dialog::Ways(shown) => ways::draw(look, model, buf, area, shown),
         Dialog::Message(message) => page::message(look, buf, area, message),
     }
 }

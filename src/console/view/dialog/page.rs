@@ -17,7 +17,7 @@ pub fn page(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, shown: &Pa
     let room = room(area, 100);
     let body = facts::lines(look, &page::facts(model, &shown.subject), room);
     let bottom = vec![look.line(Tone::Muted, "j k scroll, y copies, Esc closes")];
-    let title = page::title(model, &shown.subject);
+    let title = page::title(&shown.subject);
     Sheet { title, tone: Tone::Accent, body, asks: false, scroll: Some(shown.scroll), bottom, room }
         .draw(look, buf, area);
 }

@@ -91,10 +91,10 @@ async fn scaling_goes_both_ways_and_the_autoscaler_has_its_say() {
     bench.until("four", |b| b.ready("a", "web") == 4).await;
     bench.world.act(scale(1)).await;
     bench.until("one", |b| b.active("a", "web").len() == 1).await;
-    bench.until("two again", |b| b.ready("a", "web") == 2).await;
+    bench.until("as many as the load asks for", |b| b.ready("a", "web") == 3).await;
     bench
         .until("the scaler says so", |b| {
-            b.get(&HORIZONTAL_POD_AUTOSCALERS, "a", "web")["status"]["desiredReplicas"] == 2
+            b.get(&HORIZONTAL_POD_AUTOSCALERS, "a", "web")["status"]["desiredReplicas"] == 3
         })
         .await;
 }

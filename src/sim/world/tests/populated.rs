@@ -26,6 +26,10 @@ async fn every_built_in_scenario_is_settled() {
         let store = populated(&scenario);
         for pod in store.list(&PODS, None) {
             let key = Key::of(&pod);
+            // one of four on three nodes is meant to find no place
+            if node_of(&pod).is_empty() && pod["metadata"]["labels"]["app"] == "shards" {
+                continue;
+            }
             assert!(!node_of(&pod).is_empty(), "{name}: {key} is not bound: {}", pod["status"]);
             let crashes = crate::sim::world::pods::crashes(&pod);
             let is_lost = scenario.node_specs().iter().any(|node| node.off && node.name == node_of(&pod));
@@ -39,7 +43,10 @@ async fn every_built_in_scenario_is_settled() {
         }
         for budget in store.list(&POD_DISRUPTION_BUDGETS, None) {
             assert_eq!(budget["status"]["observedGeneration"], budget["metadata"]["generation"], "{name}");
-            assert!(budget["status"]["expectedPods"].as_i64().unwrap() > 0, "{name}: {}", Key::of(&budget));
+            // a bare pod has no size that a maximum could be counted from: that is what it shows
+            let is_bare = budget["metadata"]["name"] == "proxy";
+            let expected = budget["status"]["expectedPods"].as_i64().unwrap();
+            assert!(is_bare || expected > 0, "{name}: {}", Key::of(&budget));
         }
         for node in store.list(&NODES, None) {
             let is_off = scenario.node_specs().iter().any(|spec| spec.off && spec.name == super::name(&node));

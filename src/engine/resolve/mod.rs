@@ -1,0 +1,149 @@
+//! A way out of a block, carried out: looks again, changes as little as it can, and puts back what it changed.
+//!
+//! Every remedy that borrows (a relaxed budget, a surge) writes its debt to the journal before the change, and pays it
+//! back inside the same step, also when something in between failed. What a killed program could not pay back is found
+//! in its journal; an abort, `runs abort` and the list at the start do it through the same [`pay_back`].
+
+mod borrow;
+mod moves;
+mod read;
+mod relax;
+mod surge;
+mod wait;
+
+pub use borrow::pay_back;
+pub use read::read;
+
+use super::job::{Ending, Job};
+use crate::backend::kube::Cluster;
+use crate::domain::ids::BudgetKey;
+use crate::domain::remedy::{Analysis, Facts, Remedy, Resolution, analyse};
+use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::{Outcome, Progress};
+use crate::domain::text::count;
+use std::time::Duration;
+
+/// How long a remedy waits for anything before it gives up and puts back.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(10);
+
+/// Why a budget blocks, and which ways there are; reads and changes nothing.
+///
+/// # Errors
+/// There is no such budget, or it cannot be read.
+pub async fn look(cluster: &Cluster, budget: &BudgetKey, named: &[String]) -> Result<Analysis, Report> {
+    let facts = read(cluster, budget, named).await.map_err(|error| match error.kind {
+        // told in one sentence of its own
+        FailureKind::NotFound if error.op == read::LOOKUP => Report::new(error.kind, error.message),
+        _ => error.into(),
+    })?;
+    Ok(analyse(&facts))
+}
+
+/// What the run is about.
+fn chosen(job: &Job) -> Result<&Resolution, Report> {
+    job.shared
+        .plan
+        .resolve
+        .as_ref()
+        .ok_or_else(|| Report::new(FailureKind::Unexpected, "the plan names no remedy"))
+}
+
+/// The facts as they are now, about the pods that were chosen.
+async fn facts(job: &Job) -> Result<Facts, Report> {
+    let chosen = chosen(job)?;
+    let named: Vec<String> = chosen.targets.iter().map(|target| target.pod.name.clone()).collect();
+    let cluster = &job.backends().cluster;
+    let mut facts = job
+        .patiently("reading the budget and its pods", || async {
+            match read(cluster, &chosen.budget, &named).await {
+                // a pod that has gone meanwhile needs no remedy
+                Err(error) if error.kind == FailureKind::NotFound && !named.is_empty() => {
+                    read(cluster, &chosen.budget, &[]).await
+                }
+                facts => facts,
+            }
+        })
+        .await?;
+    // the same name with another uid is another pod, and none of ours
+    for pod in &mut facts.pods {
+        pod.is_target = chosen.targets.iter().any(|target| target.pod == pod.row.key);
+    }
+    Ok(facts)
+}
+
+/// Tells the diagnosis, and fails where the remedy does not apply or something that it needs is missing.
+pub(super) async fn diagnose(job: &Job) -> Ending {
+    let chosen = chosen(job)?;
+    let remedy = chosen.remedy;
+    job.say("reading the budget, its pods and their owners");
+    let facts = facts(job).await?;
+    let analysis = analyse(&facts);
+    let items: Vec<String> = analysis.findings.iter().map(crate::domain::remedy::Finding::line).collect();
+    job.progress(Progress { text: analysis.summary.clone(), items, ..Progress::default() });
+    if !analysis.is_blocked {
+        return Ok(Outcome::Done(analysis.summary));
+    }
+    let moves = !matches!(remedy, Remedy::Wait);
+    if moves && !chosen.targets.is_empty() && facts.targets().next().is_none() {
+        return Ok(Outcome::Done(format!(
+            "{} gone already: there is nothing left to move",
+            if chosen.targets.len() == 1 { "the pod is" } else { "the pods are" }
+        )));
+    }
+    judge(&analysis, remedy)
+}
+
+fn judge(analysis: &Analysis, remedy: Remedy) -> Ending {
+    let Some(offer) = analysis.offer(remedy) else {
+        return Err(Report::new(
+            FailureKind::Denied,
+            format!("{remedy} does not apply to {}: {}", analysis.budget, analysis.summary),
+        )
+        .hint(format!("pitstop plan resolve {} lists what does", analysis.budget)));
+    };
+    if let Some(missing) = offer.missing() {
+        let why = if missing.why.is_empty() { String::new() } else { format!(" ({})", missing.why) };
+        return Err(Report::new(FailureKind::Denied, format!("{remedy} needs {}{why}", missing.what))
+            .because(analysis.summary.clone())
+            .hint("choose another remedy"));
+    }
+    let unknown = offer.conditions.iter().filter(|one| one.met == crate::domain::remedy::Met::Unknown);
+    let unknown: Vec<&str> = unknown.map(|one| one.what.as_str()).collect();
+    if unknown.is_empty() {
+        return Ok(Outcome::Done(analysis.summary.clone()));
+    }
+    Ok(Outcome::Warned(format!("{}; not known: {}", analysis.summary, unknown.join("; "))))
+}
+
+/// Carries the remedy out.
+pub(super) async fn remedy(job: &Job) -> Ending {
+    let chosen = chosen(job)?;
+    // the room that a changed budget makes is for this remedy alone: no drain of this process spends it meanwhile
+    let changes_budget = matches!(chosen.remedy, Remedy::Relax | Remedy::AllowUnhealthy);
+    let _hold = match changes_budget {
+        true => Some(job.backends().reserved.hold(&chosen.budget).await),
+        false => None,
+    };
+    let ending = match chosen.remedy {
+        Remedy::Wait => wait::wait(job).await,
+        Remedy::Surge => surge::surge(job).await,
+        Remedy::Restart => surge::restart(job).await,
+        Remedy::AllowUnhealthy => relax::allow_unhealthy(job).await,
+        Remedy::Relax => relax::relax(job).await,
+        Remedy::DeleteUnready => moves::delete_unready(job).await,
+        Remedy::DeleteHealthy => moves::delete_healthy(job).await,
+        Remedy::SkipPod => moves::skip_pod(job),
+        other => Err(Report::new(FailureKind::Denied, format!("{other} is explained, not carried out"))),
+    };
+    // whatever happened in between: what was borrowed goes back
+    borrow::settle(job, ending).await
+}
+
+/// Waits until the budget's pods are Ready again; says what it then asks for.
+pub(super) async fn aftermath(job: &Job) -> Ending {
+    wait::aftermath(job).await
+}
+
+fn pods(number: usize) -> String {
+    count(number, "pod")
+}
