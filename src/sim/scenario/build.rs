@@ -319,7 +319,7 @@ fn put_budget(desk: &Desk, budget: &Budget) {
     put_namespace(desk, &budget.namespace);
     let selector =
         if budget.selector.is_empty() { json!({}) } else { json!({ "matchLabels": budget.selector }) };
-    let mut spec = json!({ "selector": selector });
+    let mut spec = if budget.no_selector { json!({}) } else { json!({ "selector": selector }) };
     if let Some(amount) = &budget.min_available {
         spec["minAvailable"] = amount.into();
     }

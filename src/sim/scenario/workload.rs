@@ -134,6 +134,8 @@ pub struct Budget {
     pub namespace: String,
     /// Labels that it selects by; `{}` selects every pod of the namespace. That of its workload when written there.
     pub selector: BTreeMap<String, String>,
+    /// It has no selector at all, and so matches nothing.
+    pub no_selector: bool,
     /// `minAvailable`.
     pub min_available: Option<Amount>,
     /// `maxUnavailable`.
