@@ -1,7 +1,9 @@
 //! From a parsed command line to the room that does it.
 
 use crate::backend::store::Location;
-use crate::cli::{Action, Cli, Command, Earlier, Global, Output, Rehearsal, Runs};
+use crate::cli::{
+    Action, Cli, Command, DrainFlags, DryRun, Earlier, Global, Output, Rehearsal, Runs, Target,
+};
 use crate::connect::{Place, backends};
 use crate::console::shell::replay;
 use crate::domain::config::DrainOptions;
@@ -10,14 +12,16 @@ use crate::domain::ids::NodeName;
 use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
-use crate::engine::journal;
+use crate::domain::selector;
+use crate::engine::{Backends, journal};
 use crate::headless::resolve::{self, Wish};
 use crate::headless::run::Manner;
-use crate::headless::{Exit, Format, check, info, plan, run, runs, takeover};
+use crate::headless::{Exit, Format, check, info, notice, plan, run, runs, takeover};
 use crate::logging::{self, LogFile};
 use crate::opening::open;
 use crate::{config, rehearsal};
 use clap::CommandFactory;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -146,7 +150,7 @@ async fn plan_of(global: &Global, command: Command) -> Result<Exit, Report> {
         let wish = Wish { budgets: target.nodes, remedy: None, pods: pods.pods };
         return resolve::plan(&backends, &policy, &wish, output.into()).await;
     }
-    let request = request(target.kind.into(), &target.nodes, (&drain).into(), LockChoice::Take);
+    let request = asked(&backends, &target, &drain, LockChoice::Take).await?;
     plan::plan(&backends, &policy, &request, output.into()).await
 }
 
@@ -157,7 +161,7 @@ async fn run_of(global: &Global, command: Command) -> Result<Exit, Report> {
         return Ok(Exit::Error);
     };
     let place = Place { intervals, ..Place::new(global)? };
-    let manner = self::manner(global, &place, yes, dry_run, output)?;
+    let manner = self::manner(global, &place, yes, dry_run != DryRun::None, output)?;
     if target.kind == Action::Resolve {
         let wish = Wish { budgets: target.nodes, remedy, pods: pods.pods };
         let backends = backends(&place).await?;
@@ -169,13 +173,57 @@ async fn run_of(global: &Global, command: Command) -> Result<Exit, Report> {
         (_, true) => LockChoice::Without,
         _ => LockChoice::Take,
     };
-    let request = request(target.kind.into(), &target.nodes, (&drain).into(), lock);
-    carry_out(&place, request, &manner).await
+    let backends = backends(&place).await?;
+    let policy = place.policy(backends.cluster.context());
+    let request = asked(&backends, &target, &drain, lock).await?;
+    run::run(backends, &policy, request, &manner).await
 }
 
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
     let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
     Request { kind, nodes, drain, blocked: false, lock, resolve: None }
+}
+
+/// What was asked for: the nodes by name or by label, and how pods are moved.
+async fn asked(
+    backends: &Backends,
+    target: &Target,
+    flags: &DrainFlags,
+    lock: LockChoice,
+) -> Result<Request, Report> {
+    let wrong = |words: String| Report::new(FailureKind::Local, words);
+    let drain = flags.options()?;
+    let kind = Kind::from(target.kind);
+    if drain.parallel > 1 && kind != Kind::Drain {
+        return Err(wrong(format!("--parallel is for drains, not for {kind}")));
+    }
+    if flags.chunk_size.is_some() {
+        notice("--chunk-size is ignored: lists are read in pages of 500");
+    }
+    let mut names = target.nodes.clone();
+    match target.selector.as_ref().filter(|text| !text.trim().is_empty()) {
+        Some(_) if !names.is_empty() => {
+            return Err(wrong("cannot specify both a node name and a --selector option".to_owned()));
+        }
+        None if names.is_empty() => {
+            return Err(wrong(format!("{kind} needs the name of a node, or a --selector")));
+        }
+        None => {}
+        Some(text) => {
+            let selector = selector::parse(text)
+                .map_err(|why| wrong(format!("--selector {text:?} cannot be read: {why}")))?;
+            let rows = backends.cluster.node_objects().await?;
+            let found = rows.into_iter().filter(|row| selector.matches(&row.labels));
+            names = found.map(|row| row.name.0).collect();
+            names.sort();
+            if names.is_empty() {
+                return Err(Report::new(FailureKind::NotFound, format!("no node matches --selector {text}")));
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    Ok(request(kind, &names, drain, lock))
 }
 
 async fn carry_out(place: &Place, request: Request, manner: &Manner) -> Result<Exit, Report> {

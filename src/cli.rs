@@ -2,13 +2,16 @@
 
 use crate::backend::store::Location;
 use crate::config::{Preset, ThemeName};
-use crate::domain::config::DrainOptions;
 use crate::domain::plan::Kind;
 use crate::domain::remedy::Remedy;
 use crate::domain::time::parse_span;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+
+mod drain;
+
+pub use drain::{DrainFlags, DryRun};
 
 const ABOUT: &str = "Kubernetes node maintenance, one confirmed step at a time";
 const AFTER: &str = "\
@@ -142,8 +145,8 @@ pub enum Command {
         #[arg(short, long)]
         yes: bool,
         /// Show the plan and change nothing, like the command plan
-        #[arg(long)]
-        dry_run: bool,
+        #[arg(long, value_enum, default_value_t, num_args = 0..=1, require_equals = true, default_missing_value = "client", hide_default_value = true)]
+        dry_run: DryRun,
         /// Take over a maintenance lock that another's run left behind, or that its holder does not renew any more
         #[arg(long, conflicts_with = "unlocked")]
         adopt_lock: bool,
@@ -239,8 +242,11 @@ pub struct Target {
     #[arg(value_enum)]
     pub kind: Action,
     /// Names of the nodes; reboot takes exactly one. For resolve: the budget, as NAMESPACE/NAME
-    #[arg(value_name = "NODE", required = true)]
+    #[arg(value_name = "NODE")]
     pub nodes: Vec<String>,
+    /// All nodes whose labels match, instead of names
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
 }
 
 /// What a run may do.
@@ -295,52 +301,6 @@ fn remedy(text: &str) -> Result<Remedy, String> {
         let names: Vec<&str> = Remedy::ALL.into_iter().map(Remedy::name).collect();
         format!("there is no such way; the ways are {}", names.join(", "))
     })
-}
-
-/// How pods are moved.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Drain (as kubectl)")]
-pub struct DrainFlags {
-    /// Leave pods of DaemonSets where they are
-    #[arg(long, action = ArgAction::Set, default_value_t = true, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", value_name = "BOOL")]
-    pub ignore_daemonsets: bool,
-    /// Move pods whose emptyDir data is lost by that
-    #[arg(long)]
-    pub delete_emptydir_data: bool,
-    /// Move pods that nothing will create again
-    #[arg(long)]
-    pub force: bool,
-    /// Seconds of grace for each pod; -1 = the pod's own
-    #[arg(long, default_value_t = -1, value_name = "SECONDS", allow_negative_numbers = true)]
-    pub grace_period: i64,
-    /// Deadline of one node's drain; 0 = none
-    #[arg(long, default_value = "30m", value_name = "TIME", value_parser = seconds_or_span)]
-    pub timeout: Duration,
-    /// Only pods whose labels match
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "SELECTOR")]
-    pub pod_selector: String,
-    /// Delete pods instead of evicting them: budgets are bypassed
-    #[arg(long)]
-    pub disable_eviction: bool,
-    /// Do not wait for pods that were deleted longer ago than this many seconds; 0 = wait for all
-    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
-    pub skip_wait_for_delete_timeout: u64,
-}
-
-impl From<&DrainFlags> for DrainOptions {
-    fn from(flags: &DrainFlags) -> Self {
-        Self {
-            ignore_daemonsets: flags.ignore_daemonsets,
-            delete_emptydir_data: flags.delete_emptydir_data,
-            force: flags.force,
-            grace_period: flags.grace_period,
-            timeout: flags.timeout,
-            pod_selector: flags.pod_selector.clone(),
-            disable_eviction: flags.disable_eviction,
-            skip_wait_for_delete: Duration::from_secs(flags.skip_wait_for_delete_timeout),
-        }
-    }
 }
 
 /// What about earlier runs.
@@ -418,6 +378,13 @@ fn speed(text: &str) -> Result<f64, String> {
         Ok(speed) if (0.1..=1000.0).contains(&speed) => Ok(speed),
         _ => Err("a number from 0.1 to 1000 is needed".to_owned()),
     }
+}
+
+/// What was typed wrong, in one sentence.
+pub fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first: Vec<&str> = text.split("\n\n").next().unwrap_or_default().split_whitespace().collect();
+    format!("{} (pitstop --help shows what may be given)", first.join(" "))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 use super::*;
+use crate::domain::config::DrainOptions;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 
@@ -29,7 +30,7 @@ fn drain_flags_are_kubectls() {
     let Some(Command::Run { target, drain, yes, .. }) = cli.command else { panic!("{cli:?}") };
     assert!(yes && target.nodes == ["w1", "w2"]);
     assert_eq!(
-        DrainOptions::from(&drain),
+        drain.options().unwrap(),
         DrainOptions {
             ignore_daemonsets: false,
             force: true,
@@ -45,7 +46,46 @@ fn drain_flags_are_kubectls() {
 fn without_flags_the_drain_is_as_the_console_has_it() {
     let cli = parse("pitstop plan drain w1 --ignore-daemonsets").unwrap();
     let Some(Command::Plan { drain, .. }) = cli.command else { panic!("{cli:?}") };
-    assert_eq!(DrainOptions::from(&drain), DrainOptions::default());
+    assert_eq!(drain.options().unwrap(), DrainOptions::default());
+}
+
+#[test]
+fn what_cannot_be_meant_is_told_in_one_sentence() {
+    let told = |flags: &str| {
+        let cli = match parse(&format!("pitstop run drain w1 {flags}")) {
+            Ok(cli) => cli,
+            Err(error) => return sentence(&error),
+        };
+        let Some(Command::Run { drain, .. }) = cli.command else { panic!("{cli:?}") };
+        drain.options().unwrap_err().message
+    };
+    for (flags, words) in [
+        ("--grace-period -5", "--grace-period -5 cannot be"),
+        ("--timeout -5s", "invalid value '-5s' for '--timeout <TIME>'"),
+        ("--skip-wait-for-delete-timeout -1", "--skip-wait-for-delete-timeout -1 cannot be"),
+        ("--parallel 0", "--parallel 0 cannot be"),
+        ("--pod-selector a=b,,", "--pod-selector \"a=b,,\" cannot be read"),
+        ("--dry-run=maybe", "invalid value 'maybe' for '--dry-run"),
+        ("--no-such-flag", "unexpected argument '--no-such-flag'"),
+    ] {
+        let text = told(flags);
+        assert!(text.contains(words) && !text.contains('\n'), "{flags}: {text}");
+    }
+}
+
+#[test]
+fn dry_runs_are_named_as_kubectl_names_them() {
+    for (flag, want) in [
+        ("", DryRun::None),
+        ("--dry-run", DryRun::Client),
+        ("--dry-run=client", DryRun::Client),
+        ("--dry-run=server", DryRun::Server),
+        ("--dry-run=none", DryRun::None),
+    ] {
+        let cli = parse(&format!("pitstop run drain w1 {flag} -l a=b --chunk-size 10")).unwrap();
+        let Some(Command::Run { dry_run, target, .. }) = cli.command else { panic!("{cli:?}") };
+        assert_eq!((dry_run, target.selector.as_deref()), (want, Some("a=b")), "{flag}");
+    }
 }
 
 #[test]
@@ -55,7 +95,7 @@ fn what_is_not_built_is_not_offered() {
     {
         assert!(parse(line).is_err(), "{line}");
     }
-    assert_eq!(parse("pitstop run reboot").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
+    assert_eq!(parse("pitstop run").unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
     assert!(parse("pitstop demo --speed 0").is_err());
 }
 

@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use pitstop::app::{self, Session};
-use pitstop::cli::Cli;
-use pitstop::headless::{Exit, complain};
+use pitstop::cli::{Cli, sentence};
+use pitstop::headless::{Exit, complain, notice};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -14,10 +14,11 @@ fn main() -> ExitCode {
     // a usage error is an error: 2 means findings
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let shown = error.print();
-            return ExitCode::from(u8::from(error.use_stderr() || shown.is_err()));
+        Err(error) if error.use_stderr() => {
+            notice(&sentence(&error));
+            return ExitCode::from(1);
         }
+        Err(help) => return ExitCode::from(u8::from(help.print().is_err())),
     };
     let exit = Session::begin(&cli).and_then(|session| app::dispatch(cli, &session));
     let exit = exit.unwrap_or_else(|report| {

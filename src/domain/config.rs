@@ -47,6 +47,13 @@ pub struct DrainOptions {
         with = "super::time::seconds"
     )]
     pub skip_wait_for_delete: Duration,
+    /// How many of several nodes are drained at the same time (`--parallel`).
+    #[serde(default = "one")]
+    pub parallel: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Default for DrainOptions {
@@ -60,6 +67,7 @@ impl Default for DrainOptions {
             pod_selector: String::new(),
             disable_eviction: false,
             skip_wait_for_delete: Duration::ZERO,
+            parallel: 1,
         }
     }
 }

@@ -239,6 +239,11 @@ pub fn demand_for(
             deny_unsafe_reboot(node, world)?;
         }
     }
+    if request.kind == Kind::Drain && errand != Errand::PutBack {
+        for node in &request.nodes {
+            deny_while_another_is_away("draining", node, world)?;
+        }
+    }
     let heeds_lock = match &request.resolve {
         Some(chosen) => chosen.remedy.changes(),
         None => matches!(request.kind, Kind::Drain | Kind::Reboot),
@@ -357,6 +362,10 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
 fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
     deny_under_alarm(node, world)?;
     deny_loss_of_quorum(node, world.etcd)?;
+    deny_while_another_is_away("rebooting", node, world)
+}
+
+fn deny_while_another_is_away(doing: &str, node: &NodeName, world: World<'_>) -> Result<(), Report> {
     let Some(nodes) = world.nodes else { return Ok(()) };
     if !nodes.get(node).is_none_or(NodeRow::is_control_plane) {
         return Ok(());
@@ -366,7 +375,7 @@ fn deny_unsafe_reboot(node: &NodeName, world: World<'_>) -> Result<(), Report> {
         Some(away) => Err(Report::new(
             FailureKind::Denied,
             format!(
-                "rebooting {node} is denied: another control-plane node, {}, is away (not Ready)",
+                "{doing} {node} is denied: another control-plane node, {}, is away (not Ready)",
                 away.name
             ),
         )

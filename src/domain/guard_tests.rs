@@ -155,6 +155,19 @@ fn under_an_alarm_no_control_plane_is_rebooted() {
 }
 
 #[test]
+fn a_second_control_plane_node_is_not_drained_while_one_is_away() {
+    let (nodes, etcd) = cluster([false, true, true]);
+    let world = World { nodes: Some(&nodes), etcd: Some(&etcd), lock: None };
+    let denied = demand(&policy(), &request(Kind::Drain, &["cp-2"]), world).unwrap_err();
+    assert_eq!(
+        denied.message,
+        "draining cp-2 is denied: another control-plane node, cp-1, is away (not Ready)"
+    );
+    assert!(demand(&policy(), &request(Kind::Drain, &["cp-1"]), world).is_ok(), "the one that is away");
+    assert!(demand(&policy(), &request(Kind::Drain, &["worker-1"]), world).is_ok());
+}
+
+#[test]
 fn one_voter_cannot_be_spared_and_the_text_says_so() {
     let view = EtcdView { members: vec![member(1, "cp-1", true, false)], ..EtcdView::default() };
     let table = nodes([node("cp-1", true, true)]);

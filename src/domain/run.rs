@@ -66,9 +66,12 @@ pub struct Progress {
     pub total: Option<u64>,
     /// When it gives up.
     pub deadline: Option<Stamp>,
-    /// One line per thing that is waited for (a pod and why).
+    /// One line per thing that is waited for (a pod and why), what needs a look first.
     #[serde(default)]
     pub items: Vec<String>,
+    /// One line per thing that ended and is still of interest (a pod that went, and where its replacement runs).
+    #[serde(default)]
+    pub ended: Vec<String>,
 }
 
 /// What an engineer (or `--yes`) tells a run.

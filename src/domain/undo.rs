@@ -67,6 +67,8 @@ impl Trace<'_> {
 
     fn pods_moved(&self) -> u64 {
         self.steps(StepKind::Drain)
+            // a step over several nodes counts once, at the first
+            .filter(|view| view.step.node.is_some() || self.view.nodes.first() == Some(self.node))
             .filter(|view| may_have_acted(view))
             .filter_map(|view| view.progress.as_ref()?.done)
             .sum()
@@ -176,7 +178,9 @@ pub fn left_without_lock(view: &RunView, end: RunState) -> Vec<String> {
 
 fn cannot_be_undone(trace: &Trace<'_>) -> Vec<String> {
     let mut words = Vec::new();
-    let node = trace.node;
+    let shares = trace.steps(StepKind::Drain).any(|view| view.step.node.is_none());
+    let nodes: Vec<&str> = trace.view.nodes.iter().map(NodeName::as_str).collect();
+    let node = if shares { nodes.join(", ") } else { trace.node.to_string() };
     let moved = trace.pods_moved();
     if moved > 0 {
         let (pods, them) = if moved == 1 { ("pod was", "itself") } else { ("pods were", "themselves") };

@@ -71,11 +71,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
     let steps = match request.kind {
         Kind::Cordon => request.nodes.iter().map(words::cordon).collect(),
         Kind::Uncordon => request.nodes.iter().map(words::uncordon_now).collect(),
-        Kind::Drain => request
-            .nodes
-            .iter()
-            .flat_map(|node| [words::predict(node, drain), words::cordon(node), words::drain(node, drain)])
-            .collect(),
+        Kind::Drain => drains(request, facts),
         Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, request, facts)).collect(),
         Kind::Snapshot => vec![words::snapshot(None, facts, false)],
         Kind::Unlock => vec![words::clear(request.nodes.first(), &facts.settings)],
@@ -89,6 +85,26 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
         lock: request.lock,
         resolve: request.resolve.clone(),
     }
+}
+
+/// Drains: what is foretold of any node can stop the run before one is touched. All nodes are cordoned first, as kubectl
+/// does it, so that no pod moves from one to the next and has to move again.
+fn drains(request: &Request, facts: &Facts) -> Vec<Step> {
+    let (nodes, drain) = (&request.nodes, &request.drain);
+    let mut steps: Vec<Step> = nodes.iter().map(|node| words::predict(node, drain)).collect();
+    steps.extend(nodes.iter().map(words::cordon));
+    if drain.parallel > 1 && nodes.len() > 1 {
+        steps.push(words::drain_together(nodes, drain));
+    } else {
+        steps.extend(nodes.iter().map(|node| words::drain(node, drain)));
+    }
+    // with a worker nothing else is at stake; two control-plane nodes must not be emptied at the same time
+    let master = nodes.iter().find(|node| facts.is_master(node));
+    if let Some(node) = master.filter(|_| request.lock != LockChoice::Without) {
+        steps.insert(0, words::lock(node, &facts.settings));
+        steps.push(words::unlock(node, &facts.settings));
+    }
+    steps
 }
 
 /// The whole way of a reboot; what does not apply to the node is shown as such.

@@ -88,7 +88,7 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Report> {
 }
 
 /// Writes a line about the command itself to standard error.
-pub(crate) fn notice(text: &str) {
+pub fn notice(text: &str) {
     // nothing can be done when standard error is gone
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }

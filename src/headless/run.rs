@@ -8,11 +8,11 @@ use crate::backend::clock::now;
 use crate::backend::herald::Herald;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
-use crate::domain::ids::OpId;
+use crate::domain::ids::{NodeName, OpId};
 use crate::domain::lock::LockChoice;
 use crate::domain::plan::{Kind, Step, StepKind};
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -236,6 +236,7 @@ pub(super) async fn follow(
         }
     }
     desk.explain_warning();
+    desk.explain_pending();
     if let Some(view) = &desk.view {
         super::takeover::advise(view);
     }
@@ -350,6 +351,26 @@ impl Desk {
                 "with --yes a run stops at the first thing that is not green; to accept it, run it without --yes and \
                  confirm each step",
             );
+        }
+    }
+
+    /// Which of several nodes were not drained.
+    fn explain_pending(&self) {
+        let Some(view) = self.view.as_ref().filter(|view| view.kind == Kind::Drain && view.nodes.len() > 1)
+        else {
+            return;
+        };
+        let is_drained = |node: &NodeName| {
+            view.steps.iter().any(|step| {
+                step.step.kind == StepKind::Drain
+                    && step.step.node.as_ref().is_none_or(|on| on == node)
+                    && matches!(&step.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
+            })
+        };
+        let pending: Vec<&str> =
+            view.nodes.iter().filter(|node| !is_drained(node)).map(NodeName::as_str).collect();
+        if self.end != Some(RunState::Done) && !pending.is_empty() {
+            super::notice(&format!("There are pending nodes to be drained:\n {}", pending.join("\n ")));
         }
     }
 

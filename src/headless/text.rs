@@ -137,6 +137,9 @@ pub struct Teller {
 /// Progress is told at most this often, so that a log is not flooded by a countdown.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// So many things that are waited for, or that went wrong, are told one by one.
+const MOST: usize = 12;
+
 impl Teller {
     fn adopt(&mut self, steps: &[Step]) {
         self.names.extend(steps.iter().map(|step| step.kind.name()));
@@ -181,7 +184,19 @@ impl Teller {
             }
             RunChange::StepEnded { step, outcome: how, took_ms } => {
                 let took = brief(Duration::from_millis(*took_ms));
-                vec![format!("{}{} ({took})", self.head(at, *step), outcome(how))]
+                let head = self.head(at, *step);
+                match how {
+                    Outcome::Failed(report) => {
+                        let mut lines = vec![format!("{head}FAILED: {} ({took})", report.message)];
+                        let causes = report.causes.iter().take(MOST);
+                        lines.extend(causes.map(|cause| format!("{head}  because: {cause}")));
+                        let more = report.causes.len().saturating_sub(MOST);
+                        lines.extend((more > 0).then(|| format!("{head}  and {more} more")));
+                        lines.extend(report.hint.as_ref().map(|hint| format!("{head}  hint: {hint}")));
+                        lines
+                    }
+                    _ => vec![format!("{head}{} ({took})", outcome(how))],
+                }
             }
             RunChange::Decided { step, order, by } => decision(order)
                 .map(|words| format!("{}{words}, by {by}", self.head(at, *step)))
@@ -225,7 +240,9 @@ impl Teller {
         }
         let head = self.head(at, step);
         let mut lines = vec![format!("{head}{}", progress.text)];
-        lines.extend(progress.items.iter().map(|item| format!("{head}  {item}")));
+        lines.extend(progress.items.iter().take(MOST).map(|item| format!("{head}  {item}")));
+        let more = progress.items.len().saturating_sub(MOST);
+        lines.extend((more > 0).then(|| format!("{head}  and {more} more")));
         self.shown = Some((at, progress.clone()));
         lines
     }

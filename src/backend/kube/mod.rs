@@ -25,6 +25,7 @@ mod observe;
 mod others;
 mod owners;
 mod probe;
+mod recent;
 pub mod refusal;
 mod request;
 mod rows;
@@ -58,6 +59,7 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use watch::Scope;
 
 /// How the cluster is found and who we are there, as kubectl's flags of the same names.
@@ -98,6 +100,7 @@ struct Inner {
     who: Who,
     request_timeout: Option<Duration>,
     daemonsets: daemonsets::Known,
+    recent: recent::Recent,
 }
 
 /// How an accepted eviction or deletion ended.
@@ -167,6 +170,7 @@ impl Cluster {
                 who,
                 request_timeout: options.request_timeout,
                 daemonsets: daemonsets::Known::default(),
+                recent: recent::Recent::default(),
             }),
         }
     }
@@ -260,7 +264,15 @@ impl Cluster {
 
     /// All pods of all namespaces.
     pub async fn pods(&self) -> Result<Vec<PodRow>, Error> {
-        Ok(self.inner.list::<PodWire>(&scope_of_pods()).await?.0)
+        let begun = Instant::now();
+        let (rows, version) = self.inner.list::<PodWire>(&scope_of_pods()).await?;
+        self.inner.recent.keep_pods(begun, &rows, version);
+        Ok(rows)
+    }
+
+    /// How many pods there were when all were last read; `None` = they never were.
+    pub fn known_pods(&self) -> Option<usize> {
+        self.inner.recent.count()
     }
 
     /// The pods of a namespace.
@@ -276,7 +288,10 @@ impl Cluster {
 
     /// All budgets.
     pub async fn budgets(&self) -> Result<Vec<BudgetRow>, Error> {
-        Ok(self.inner.list::<BudgetWire>(&scope_of_budgets()).await?.0)
+        let begun = Instant::now();
+        let (rows, version) = self.inner.list::<BudgetWire>(&scope_of_budgets()).await?;
+        self.inner.recent.keep_budgets(begun, &rows, version);
+        Ok(rows)
     }
 
     /// The volumes that are not to be reached from every node (local ones, those of a zone).
@@ -301,9 +316,17 @@ impl Cluster {
         watch::feed::<PodWire>(&self.inner, scope, None)
     }
 
-    /// The budgets, as they change; a dead connection shows within 25 s.
+    /// All pods of all namespaces, as they change; a dead connection shows within 25 s. When they were read moments ago,
+    /// it goes on from there.
+    pub fn watch_pods(&self) -> Feed<PodRow> {
+        watch::feed_from::<PodWire>(&self.inner, scope_of_pods().brisk(), self.inner.recent.take_pods())
+    }
+
+    /// The budgets, as they change; a dead connection shows within 25 s. When they were read moments ago, it goes on from
+    /// there.
     pub fn watch_budgets(&self) -> Feed<BudgetRow> {
-        watch::feed::<BudgetWire>(&self.inner, scope_of_budgets().brisk(), None)
+        let start = self.inner.recent.take_budgets();
+        watch::feed_from::<BudgetWire>(&self.inner, scope_of_budgets().brisk(), start)
     }
 
     /// One node, as it changes; a dead connection shows within 25 s.

@@ -21,10 +21,11 @@ use tokio_stream::wrappers::ReceiverStream;
 
 /// Deadline of the head of a watch's answer.
 const HEAD: Duration = Duration::from_secs(15);
-/// How often is listed where watching is forbidden.
+/// How often is listed where watching is forbidden; the same where somebody waits for changes.
 const POLL: Duration = Duration::from_secs(5);
-/// How many such lists pass before watching is tried again.
-const POLLS: u32 = 12;
+const BRISK_POLL: Duration = Duration::from_secs(2);
+/// After such a time of listing, watching is tried again.
+const POLLED: Duration = Duration::from_mins(1);
 /// Objects of one page of a list.
 const PAGE: &str = "500";
 /// No single object is larger (etcd's own limit is far below).
@@ -47,18 +48,21 @@ pub(super) struct Scope {
     pub span: Duration,
     /// How long a watch may say nothing.
     pub silence: Duration,
+    /// How often is listed where watching is forbidden.
+    pub poll: Duration,
 }
 
 impl Scope {
     /// A scope that lives as long as the program: a watch of some minutes, dead when it misses a bookmark.
     pub(super) fn long(list: &'static str, watch: &'static str, path: String) -> Self {
         let (span, silence) = (Duration::from_secs(270), Duration::from_secs(75));
-        Self { list, watch, path, fields: String::new(), span, silence }
+        Self { list, watch, path, fields: String::new(), span, silence, poll: POLL }
     }
 
     /// A scope in which somebody waits for changes: short watches, so that a dead connection shows within seconds.
     pub(super) fn brisk(mut self) -> Self {
         (self.span, self.silence) = (Duration::from_secs(20), Duration::from_secs(25));
+        self.poll = BRISK_POLL;
         self
     }
 
@@ -132,11 +136,28 @@ impl Inner {
     }
 }
 
+/// Rows as they were at a version.
+pub(super) type Start<W> = (Vec<<W as Wire>::Row>, String);
+
+/// The same as [`feed`], from a list that was made already.
+pub(super) fn feed_from<W: Wire>(inner: &Arc<Inner>, scope: Scope, start: Option<Start<W>>) -> Feed<W::Row> {
+    begin::<W>(inner, scope, None, start)
+}
+
 /// Starts following a collection. `wake` = whenever it changes, an open watch is opened anew and a pause is cut short.
 pub(super) fn feed<W: Wire>(
     inner: &Arc<Inner>,
     scope: Scope,
     wake: Option<watch::Receiver<u64>>,
+) -> Feed<W::Row> {
+    begin::<W>(inner, scope, wake, None)
+}
+
+fn begin<W: Wire>(
+    inner: &Arc<Inner>,
+    scope: Scope,
+    wake: Option<watch::Receiver<u64>>,
+    start: Option<Start<W>>,
 ) -> Feed<W::Row> {
     let (to, from) = mpsc::channel(QUEUE);
     let follower =
@@ -144,7 +165,7 @@ pub(super) fn feed<W: Wire>(
     tokio::spawn(async move {
         tokio::select! {
             () = to.closed() => {}
-            () = follower.run() => {}
+            () = follower.run(start) => {}
         }
     });
     Box::pin(ReceiverStream::new(from))
@@ -168,7 +189,11 @@ struct Follower<W: Wire> {
 
 impl<W: Wire> Follower<W> {
     /// Ends only by being dropped.
-    async fn run(mut self) {
+    async fn run(mut self, start: Option<Start<W>>) {
+        if let Some((rows, version)) = start {
+            self.say(Ok(Delta::Reset(rows))).await;
+            self.follow(version).await;
+        }
         loop {
             match self.inner.list::<W>(&self.scope).await {
                 Ok((rows, version)) => {
@@ -206,8 +231,9 @@ impl<W: Wire> Follower<W> {
 
     /// Lists in place of watching, for a minute.
     async fn poll(&mut self) {
-        for _ in 0..POLLS {
-            tokio::time::sleep(POLL).await;
+        let begun = Instant::now();
+        while begun.elapsed() < POLLED {
+            tokio::time::sleep(self.scope.poll).await;
             match self.inner.list::<W>(&self.scope).await {
                 Ok((rows, _)) => self.say(Ok(Delta::Reset(rows))).await,
                 Err(error) => self.failed(error).await,

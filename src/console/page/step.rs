@@ -70,6 +70,7 @@ fn progress(model: &Model, view: &StepView) -> Vec<Fact> {
         facts.push(Fact::plain("gives up", format!("in {}", brief(deadline.since(model.now)))));
     }
     facts.extend(list(Tone::Plain, "waits for", progress.items.iter().cloned()));
+    facts.extend(list(Tone::Plain, "ended", progress.ended.iter().cloned()));
     facts
 }
 

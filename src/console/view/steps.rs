@@ -110,6 +110,9 @@ fn progress<'a>(
     for item in &progress.items {
         lines.extend(said(look, Tone::Warn, &format!("{} ", look.glyphs.dot), item, room));
     }
+    for item in &progress.ended {
+        lines.extend(said(look, Tone::Muted, &format!("{} ", look.glyphs.dot), item, room));
+    }
     lines
 }
 

@@ -1,65 +1,63 @@
-//! The board of a drain: every pod of the node, what it waits for, and what the answers mean. Pure but for instants.
+//! The board of one node: every pod that has to go, what it waits for, and what the answers mean. Pure but for instants.
 
-use super::TICK;
-use super::ledger::{LONGEST, Ledger, Turn};
+use super::answer::{Next, is_final, next};
+use super::entry::{Entry, Host, State};
+use super::ledger::{Ledger, Turn, Wait};
 use super::reserved::Reserved;
+use super::successor::{Gone, Successors};
+use super::waves::{PATIENCE, Wave};
 use crate::backend::clock::now as wall;
-use crate::backend::error::{Error, Refusal};
+use crate::backend::error::Error;
 use crate::backend::kube::Eviction;
 use crate::domain::config::DrainOptions;
 use crate::domain::drain::{Class, classify};
 use crate::domain::feed::Delta;
-use crate::domain::ids::{BudgetKey, PodKey};
+use crate::domain::ids::{BudgetKey, NodeName, PodKey};
 use crate::domain::pod::PodRow;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::Progress;
 use crate::domain::text::count;
-use crate::domain::time::{Stamp, brief};
-use crate::engine::job::pause;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Whether DaemonSets exist, by namespace and name.
-type Daemonsets = BTreeMap<(String, String), bool>;
+pub(super) type Daemonsets = BTreeMap<(String, String), bool>;
 
 /// What an answer means for the drain.
 #[derive(Debug)]
 pub(super) enum Answer {
     GoOn,
+    /// Nothing more is sent before that time.
+    Quiet(Instant),
     Stop(Report),
 }
 
-#[derive(Debug)]
-enum State {
-    /// Not sent, and why not yet.
-    Waiting(String),
-    /// On its way, on the account of a budget.
-    Sent(Option<BudgetKey>),
-    /// Refused; not sent again before.
-    Held(Instant, String),
-    /// Accepted, or being deleted anyway: only waited for.
-    Going,
-}
-
-#[derive(Debug)]
-struct Entry {
-    row: PodRow,
-    class: Class,
-    state: State,
-    tries: u32,
-}
+/// A line for the log; `true` = a warning.
+pub(super) type News = (String, bool);
 
 /// The board.
 #[derive(Debug)]
 pub(super) struct Board {
+    pub(super) node: NodeName,
     options: DrainOptions,
-    pods: BTreeMap<PodKey, Entry>,
+    pub(super) host: Host,
+    pub(super) pods: BTreeMap<PodKey, Entry>,
     is_listed: bool,
-    gone: usize,
-    news: Vec<(String, bool)>,
-    /// The budgets.
-    pub(super) ledger: Ledger,
+    /// Names and owners of pods that were here, so that one that comes back is known.
+    names: BTreeSet<(String, String)>,
+    owners: BTreeSet<String>,
+    /// Pods that are left alone although they are here, and why.
+    strangers: BTreeMap<PodKey, String>,
+    /// Pods that stay by the engineer's word.
+    excused: BTreeSet<PodKey>,
+    /// Pods that an earlier attempt moved.
+    earlier: usize,
+    pub(super) gone: Vec<Gone>,
+    /// How long the pods that went took to stop.
+    pub(super) stops: Vec<Duration>,
+    /// The open wave, and when it last made progress.
+    wave: Option<(Wave, Instant)>,
+    news: Vec<News>,
 }
 
 fn exists(row: &PodRow, daemonsets: &Daemonsets) -> bool {
@@ -67,22 +65,34 @@ fn exists(row: &PodRow, daemonsets: &Daemonsets) -> bool {
     daemonsets.get(&(row.key.namespace.clone(), owner.name.clone())).copied().unwrap_or(true)
 }
 
+fn excused() -> Class {
+    Class::Skip(vec!["left by the engineer's word".to_owned()])
+}
+
 impl Board {
     /// An empty board; `gone` = pods that an earlier attempt moved.
-    pub(super) fn new(options: DrainOptions, gone: u64, reserved: Reserved) -> Self {
+    pub(super) fn new(node: NodeName, options: DrainOptions, gone: u64) -> Self {
         Self {
+            host: Host { name: node.0.clone(), ..Host::default() },
+            node,
             options,
             pods: BTreeMap::new(),
             is_listed: false,
-            gone: usize::try_from(gone).unwrap_or(0),
+            names: BTreeSet::new(),
+            owners: BTreeSet::new(),
+            strangers: BTreeMap::new(),
+            excused: BTreeSet::new(),
+            earlier: usize::try_from(gone).unwrap_or(0),
+            gone: Vec::new(),
+            stops: Vec::new(),
+            wave: None,
             news: Vec::new(),
-            ledger: Ledger::new(reserved),
         }
     }
 
-    /// Whether pods and budgets have been listed once.
-    pub(super) fn is_known(&self) -> bool {
-        self.is_listed && self.ledger.is_known()
+    /// Whether its pods have been listed once.
+    pub(super) fn is_listed(&self) -> bool {
+        self.is_listed
     }
 
     /// What is done to a pod.
@@ -90,76 +100,130 @@ impl Board {
         if self.options.disable_eviction { "delete" } else { "evict" }
     }
 
-    pub(super) fn pods_changed(&mut self, delta: Delta<PodRow>, daemonsets: &Daemonsets) {
+    /// Pods changed, here or elsewhere; only those of this node count.
+    pub(super) fn pods_changed(&mut self, delta: &Delta<PodRow>, daemonsets: &Daemonsets, now: Instant) {
         match delta {
             Delta::Reset(rows) => {
-                self.is_listed = true;
-                let missing: Vec<PodKey> = self
-                    .pods
-                    .keys()
-                    .filter(|key| !rows.iter().any(|row| row.key == **key))
-                    .cloned()
+                let here: BTreeMap<&PodKey, &PodRow> = rows
+                    .iter()
+                    .filter(|row| row.node.as_ref() == Some(&self.node))
+                    .map(|row| (&row.key, row))
                     .collect();
+                let known = self.pods.keys().chain(self.strangers.keys());
+                let missing: Vec<PodKey> = known.filter(|key| !here.contains_key(key)).cloned().collect();
                 for key in &missing {
-                    self.vanished(key);
+                    self.vanished(key, now);
                 }
-                for row in rows {
-                    self.seen(row, daemonsets);
+                for row in here.into_values() {
+                    self.seen(row, daemonsets, now);
                 }
+                self.is_listed = true;
             }
-            Delta::Upsert(row) => self.seen(row, daemonsets),
-            Delta::Remove(row) => self.vanished(&row.key),
+            Delta::Upsert(row) if row.node.as_ref() == Some(&self.node) => self.seen(row, daemonsets, now),
+            Delta::Upsert(_) => {}
+            Delta::Remove(row) => self.vanished(&row.key, now),
         }
     }
 
-    fn seen(&mut self, row: PodRow, daemonsets: &Daemonsets) {
-        let class = if self.ledger.is_excused(&row.key) && row.deleting.is_none() {
-            Class::Skip(vec!["left by the engineer's word".to_owned()])
+    fn seen(&mut self, row: &PodRow, daemonsets: &Daemonsets, now: Instant) {
+        let class = if self.excused.contains(&row.key) && row.deleting.is_none() {
+            excused()
         } else {
-            classify(&row, &self.options, exists(&row, daemonsets), wall())
+            classify(row, &self.options, exists(row, daemonsets), wall())
         };
         if let Some(entry) = self.pods.get_mut(&row.key) {
-            if row.deleting.is_some() && !matches!(entry.state, State::Sent(_)) {
-                entry.state = State::Going;
+            if row.deleting.is_some() && !matches!(entry.state, State::Sent(_) | State::Going(_)) {
+                entry.state = State::Going(now);
             }
-            entry.row = row;
+            entry.row = row.clone();
             entry.class = class;
             return;
         }
-        let state = if row.deleting.is_some() { State::Going } else { State::Waiting(String::new()) };
-        self.pods.insert(row.key.clone(), Entry { row, class, state, tries: 0 });
+        if self.strangers.contains_key(&row.key) {
+            return;
+        }
+        if self.is_listed && !matches!(class, Class::Skip(_)) {
+            if let Some(why) = self.stranger(row, &class) {
+                self.news.push((format!("{} {why}", row.key), true));
+                self.strangers.insert(row.key.clone(), why);
+                return;
+            }
+            self.news.push((format!("{} came to {} after the drain began", row.key, self.node), false));
+        }
+        if !matches!(class, Class::Skip(_)) {
+            self.names.insert((row.key.namespace.clone(), row.key.name.clone()));
+            self.owners.extend(row.owner.as_ref().map(|owner| owner.uid.clone()));
+        }
+        self.pods.insert(row.key.clone(), Entry::new(row.clone(), class, now));
     }
 
-    fn vanished(&mut self, key: &PodKey) {
+    /// Why a pod that came after the drain began is left alone. A pod that was moved and came back would be moved for
+    /// ever; one of another uid is another pod, which nobody has decided about.
+    fn stranger(&self, row: &PodRow, class: &Class) -> Option<String> {
+        let node = &self.node;
+        if self.names.contains(&(row.key.namespace.clone(), row.key.name.clone())) {
+            return Some(format!("came back on {node} as another pod (new uid): it is not touched"));
+        }
+        if row.tolerates_cordon && row.owner.as_ref().is_some_and(|owner| self.owners.contains(&owner.uid)) {
+            return Some(format!(
+                "came back on {node}, as its owner's pods tolerate the cordon: it is not touched"
+            ));
+        }
+        match class {
+            Class::Refuse(why) => {
+                Some(format!("came to {node} after the drain began and is not touched: {}", why.join("; ")))
+            }
+            _ => None,
+        }
+    }
+
+    fn vanished(&mut self, key: &PodKey, now: Instant) {
+        self.strangers.remove(key);
         let Some(entry) = self.pods.remove(key) else { return };
-        if let State::Sent(Some(budget)) = &entry.state {
-            self.ledger.cleared(budget);
+        if !entry.is_target() {
+            return;
         }
-        if !matches!(entry.class, Class::Skip(_)) {
-            self.gone += 1;
-            self.news.push((format!("{key} is gone"), false));
+        if let State::Going(since) = entry.state {
+            self.stops.push(now.saturating_duration_since(since));
         }
+        let done = if self.options.disable_eviction { "deleted" } else { "evicted" };
+        self.news.push((format!("pod/{} {done} (namespace {})", key.name, key.namespace), false));
+        self.moved_on(now);
+        let is_for_good = entry.class == Class::Finished;
+        self.gone.push(Gone { key: key.clone(), owner: entry.row.owner, is_for_good });
     }
 
     /// Pods that the engineer has the drain leave where they are, unless they are on their way already.
-    pub(super) fn leave_excused(&mut self) {
+    pub(super) fn leave_excused(&mut self, reserved: &Reserved) {
         for (key, entry) in &mut self.pods {
-            let is_here = matches!(entry.state, State::Waiting(_) | State::Held(..));
-            if is_here && !matches!(entry.class, Class::Skip(_)) && self.ledger.is_excused(key) {
-                entry.class = Class::Skip(vec!["left by the engineer's word".to_owned()]);
+            if entry.is_target() && entry.wait().is_some() && reserved.is_excused(key) {
+                entry.class = excused();
+                self.excused.insert(key.clone());
                 self.news.push((format!("{key} is left where it is, by the engineer's word"), true));
             }
         }
     }
 
-    /// Time has passed: a pod that was deleted long ago may count as left alone by now.
-    pub(super) fn reclassify(&mut self, daemonsets: &Daemonsets) {
-        if self.options.skip_wait_for_delete.is_zero() {
-            return;
+    /// The open wave made progress: its patience begins anew.
+    fn moved_on(&mut self, now: Instant) {
+        if let Some((_, since)) = &mut self.wave {
+            *since = now;
         }
+    }
+
+    /// Time has passed: a pod that was deleted long ago may count as left alone by now; one may be stuck.
+    pub(super) fn reclassify(&mut self, daemonsets: &Daemonsets) {
         let now = wall();
-        for entry in self.pods.values_mut().filter(|entry| matches!(entry.state, State::Going)) {
-            entry.class = classify(&entry.row, &self.options, exists(&entry.row, daemonsets), now);
+        for (key, entry) in self.pods.iter_mut().filter(|(_, entry)| entry.is_target() && entry.is_going()) {
+            if !self.options.skip_wait_for_delete.is_zero() {
+                entry.class = classify(&entry.row, &self.options, exists(&entry.row, daemonsets), now);
+            }
+            if !entry.is_told
+                && let Some(why) = entry.stuck(&self.host, now)
+            {
+                entry.is_told = true;
+                self.news.push((format!("{key} is stuck: {why}"), true));
+            }
         }
     }
 
@@ -174,18 +238,18 @@ impl Board {
             })
             .collect();
         let few = if refused.len() == 1 { "stands" } else { "stand" };
-        let words = format!("{} {few} in the way of the drain", count(refused.len(), "pod"));
+        let words = format!("{} {few} in the way of the drain of {}", count(refused.len(), "pod"), self.node);
         let report = Report::new(FailureKind::Denied, words);
         (!refused.is_empty()).then(|| {
             refused
                 .into_iter()
                 .fold(report, Report::because)
-                .hint("nothing more was sent; start again with the options that you want")
+                .hint("nothing was sent; start again with the options that you want")
         })
     }
 
-    fn targets(&self) -> impl Iterator<Item = (&PodKey, &Entry)> {
-        self.pods.iter().filter(|(_, entry)| !matches!(entry.class, Class::Skip(_)))
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&PodKey, &Entry)> {
+        self.pods.iter().filter(|(_, entry)| entry.is_target())
     }
 
     /// Nothing is left that has to go.
@@ -193,9 +257,9 @@ impl Board {
         self.targets().next().is_none()
     }
 
-    /// Pods that went.
+    /// Pods that went, in earlier attempts too.
     pub(super) fn gone(&self) -> usize {
-        self.gone
+        self.earlier + self.gone.len()
     }
 
     /// Pods that stay by their class.
@@ -203,40 +267,108 @@ impl Board {
         self.pods.len() - self.targets().count()
     }
 
-    /// Takes up to `room` pods whose turn it is, in the order of their names, and marks them as sent.
-    pub(super) fn take_ready(&mut self, room: usize, now: Instant) -> Vec<PodKey> {
-        self.ledger.settle(now);
+    /// Pods that are here and are left alone, with the reason.
+    pub(super) fn strangers(&self) -> impl Iterator<Item = String> {
+        self.strangers.iter().map(|(key, why)| format!("{key} {why}"))
+    }
+
+    /// Takes up to `room` pods whose turn it is, in the order of waves and names, and marks them as sent.
+    pub(super) fn take_ready(
+        &mut self,
+        room: usize,
+        ledger: &mut Ledger,
+        elsewhere: &Successors,
+        now: Instant,
+    ) -> Vec<PodKey> {
+        ledger.settle(now);
+        self.ask_turns(ledger, now);
+        self.open_wave(now);
+        let open = self.wave.map(|(wave, _)| wave);
+        // DNS that runs elsewhere too need not wait until the others are gone
+        let unsent = self.targets().filter(|(_, entry)| !entry.is_passed && !entry.is_going());
+        let first_unsent = unsent.map(|(_, entry)| entry.wave).min();
         let mut ready = Vec::new();
         for (key, entry) in &mut self.pods {
+            if !entry.is_sendable() || !matches!(&entry.state, State::Waiting(wait) if wait.why.is_empty()) {
+                continue;
+            }
+            let is_spare = entry.wave == Wave::Last
+                && first_unsent.is_none_or(|first| first >= Wave::Last)
+                && elsewhere.has_ready_sibling(&entry.row);
+            if let Some(open) = open.filter(|open| entry.wave > *open && !is_spare) {
+                entry.state = State::Waiting(Wait::new(format!("its turn comes after {}", open.words())));
+                continue;
+            }
+            if ready.len() >= room {
+                entry.state = State::Waiting(Wait::new("next in turn"));
+                continue;
+            }
+            let budget = match ask(&self.options, ledger, &entry.row, now) {
+                Turn::Now(budget) => budget,
+                Turn::Wait(wait) => {
+                    entry.state = State::Waiting(wait);
+                    continue;
+                }
+            };
+            if budget.as_ref().is_some_and(|budget| !ledger.sent(budget, &key.name, now)) {
+                entry.state = State::Waiting(Wait::new("next in turn"));
+                continue;
+            }
+            entry.state = State::Sent(budget);
+            ready.push(key.clone());
+        }
+        let verb = if self.options.disable_eviction { "deleting" } else { "evicting" };
+        self.news.extend(ready.iter().map(|key| (format!("{verb} pod {key}"), false)));
+        ready
+    }
+
+    /// Asks anew for each pod that is not sent; those that could go have no words left.
+    fn ask_turns(&mut self, ledger: &Ledger, now: Instant) {
+        for entry in self.pods.values_mut().filter(|entry| entry.is_sendable()) {
             match &entry.state {
                 State::Waiting(_) => {}
                 State::Held(until, _) if *until <= now => {}
-                State::Held(..) | State::Sent(_) | State::Going => continue,
+                State::Held(..) | State::Sent(_) | State::Going(_) => continue,
             }
-            if !matches!(entry.class, Class::Evict | Class::Finished) {
-                continue;
-            }
-            let turn = if self.options.disable_eviction {
-                Turn::Now(None)
-            } else {
-                self.ledger.turn(&entry.row, now)
+            entry.state = State::Waiting(match ask(&self.options, ledger, &entry.row, now) {
+                Turn::Now(_) => Wait::default(),
+                Turn::Wait(wait) => wait,
+            });
+        }
+    }
+
+    /// The wave that is open: the first with a pod that is to be waited for. What cannot go, and what only waits for too
+    /// long, is waited for no longer, and that is said.
+    fn open_wave(&mut self, now: Instant) {
+        let began = self.wave.map_or(now, |(_, at)| at);
+        let is_late = now.saturating_duration_since(began) > PATIENCE;
+        let last = self.targets().map(|(_, entry)| entry.wave).max();
+        let open = self.wave.map(|(wave, _)| wave);
+        let at = wall();
+        let mut passed = Vec::new();
+        for (key, entry) in self.pods.iter_mut().filter(|(_, entry)| entry.is_target() && !entry.is_passed) {
+            let is_open = open.is_some_and(|open| entry.wave <= open);
+            let why = match entry.wait() {
+                Some(wait) if wait.is_blocked => wait.why.clone(),
+                Some(wait) if is_late && is_open => wait.why.clone(),
+                Some(_) => continue,
+                None => match entry.stuck(&self.host, at) {
+                    Some(why) => why,
+                    None => continue,
+                },
             };
-            match turn {
-                Turn::Wait(why) => entry.state = State::Waiting(why),
-                Turn::Now(_) if ready.len() >= room => {
-                    entry.state = State::Waiting("next in turn".to_owned());
-                }
-                Turn::Now(budget) => {
-                    if budget.as_ref().is_some_and(|budget| !self.ledger.sent(budget)) {
-                        entry.state = State::Waiting("next in turn".to_owned());
-                        continue;
-                    }
-                    entry.state = State::Sent(budget);
-                    ready.push(key.clone());
-                }
+            entry.is_passed = true;
+            if Some(entry.wave) < last {
+                passed.push(format!("{key} ({why})"));
             }
         }
-        ready
+        let next = self.targets().filter(|(_, entry)| !entry.is_passed).map(|(_, entry)| entry.wave).min();
+        if next != open {
+            self.wave = next.map(|wave| (wave, now));
+        }
+        for words in passed {
+            self.news.push((format!("the pods after it do not wait for {words}"), true));
+        }
     }
 
     /// What an answer means.
@@ -244,6 +376,7 @@ impl Board {
         &mut self,
         key: &PodKey,
         answer: &Result<Eviction, Error>,
+        ledger: &mut Ledger,
         now: Instant,
     ) -> Answer {
         let Some(entry) = self.pods.get_mut(key) else { return Answer::GoOn };
@@ -252,142 +385,107 @@ impl Board {
             _ => None,
         };
         let error = match answer {
-            Ok(Eviction::Accepted) => {
-                entry.state = State::Going;
-                if let Some(budget) = &budget {
-                    self.ledger.accepted(budget);
+            Ok(done) => {
+                entry.state = State::Going(now);
+                if let Some((_, since)) = &mut self.wave {
+                    *since = now;
                 }
-                return Answer::GoOn;
-            }
-            Ok(Eviction::Gone) => {
-                entry.state = State::Going;
-                if let Some(budget) = &budget {
-                    self.ledger.cleared(budget);
+                match (done, &budget) {
+                    (Eviction::Accepted, Some(budget)) => ledger.accepted(budget, now),
+                    (Eviction::Gone, Some(budget)) => ledger.cleared(budget),
+                    (_, None) => {}
                 }
                 return Answer::GoOn;
             }
             Err(error) => error,
         };
-        if matches!(error.kind, FailureKind::Denied | FailureKind::Unauthorized)
-            || matches!(error.refusal, Some(Refusal::Forbidden(_)))
-        {
+        if is_final(error) {
             return Answer::Stop(error.report());
         }
         if entry.row.deleting.is_some() {
             // it goes anyway, whatever became of the question
-            entry.state = State::Going;
-            if let Some(budget) = &budget {
-                self.ledger.cleared(budget);
-            }
+            entry.state = State::Going(now);
+            clear(ledger, budget.as_ref());
             return Answer::GoOn;
         }
         let tries = entry.tries;
         entry.tries += 1;
-        entry.state = after(error, tries, now);
-        if tries == 0 {
-            self.news.push((format!("{key}: {error}"), true));
-        }
-        if let Some(budget) = &budget {
-            match &error.refusal {
-                Some(
-                    Refusal::BudgetFull { .. } | Refusal::BudgetStale { .. } | Refusal::BudgetBroken { .. },
-                ) => self.ledger.refused(budget, error, now),
-                _ => self.ledger.cleared(budget),
+        let mut answer = Answer::GoOn;
+        entry.state = match next(error, tries, now) {
+            Next::AtBudget => at_budget(error, budget.as_ref(), ledger, now),
+            Next::Going => {
+                clear(ledger, budget.as_ref());
+                State::Going(now)
             }
+            Next::Later(until, wait) => {
+                clear(ledger, budget.as_ref());
+                State::Held(until, wait)
+            }
+            Next::Quiet(until, wait) => {
+                clear(ledger, budget.as_ref());
+                answer = Answer::Quiet(until);
+                State::Held(until, wait)
+            }
+        };
+        if tries == 0 {
+            let again = match &entry.state {
+                State::Held(until, _) | State::Waiting(Wait { again: Some(until), .. }) => {
+                    format!(" (will retry after {}s)", until.saturating_duration_since(now).as_secs().max(1))
+                }
+                _ => String::new(),
+            };
+            let causes = error.causes.join(": ");
+            let verb = if self.options.disable_eviction { "deleting" } else { "evicting" };
+            let why =
+                if causes.is_empty() { error.message.clone() } else { format!("{} {causes}", error.message) };
+            let words =
+                format!("error when {verb} pods/\"{}\" -n \"{}\"{again}: {why}", key.name, key.namespace);
+            self.news.push((words, true));
         }
-        Answer::GoOn
+        answer
     }
 
-    /// Lines for the log, each once; `true` = a warning.
-    pub(super) fn take_news(&mut self) -> Vec<(String, bool)> {
+    /// Lines for the log, each once.
+    pub(super) fn take_news(&mut self) -> Vec<News> {
         std::mem::take(&mut self.news)
     }
 
-    /// When something is to be looked at again although nothing was seen.
-    pub(super) fn next_wake(&self, now: Instant) -> Instant {
+    /// When a refused pod is to be asked for again.
+    pub(super) fn next_wake(&self) -> Option<Instant> {
         let held = self.pods.values().filter_map(|entry| match &entry.state {
-            State::Held(until, _) if matches!(entry.class, Class::Evict | Class::Finished) => Some(*until),
+            State::Held(until, _) if entry.is_sendable() => Some(*until),
             _ => None,
         });
-        let next = held.chain(self.ledger.next_wake()).min();
-        next.map_or(now + TICK, |next| next.clamp(now, now + TICK))
+        held.min()
     }
+}
 
-    /// How far it is, with one line per pod that is not gone.
-    pub(super) fn progress(&self) -> Progress {
-        let now = wall();
-        let left = self.targets().count();
-        let going = self.targets().filter(|(_, entry)| matches!(entry.state, State::Going)).count();
-        let total = self.gone + left;
-        let items = self.targets().map(|(key, entry)| format!("{key}: {}", entry.words(now))).collect();
-        Progress {
-            text: format!(
-                "{} of {} gone, {going} terminating, {} waiting",
-                self.gone,
-                count(total, "pod"),
-                left - going
-            ),
-            done: u64::try_from(self.gone).ok(),
-            total: u64::try_from(total).ok(),
-            deadline: None,
-            items,
+fn clear(ledger: &mut Ledger, budget: Option<&BudgetKey>) {
+    if let Some(budget) = budget {
+        ledger.cleared(budget);
+    }
+}
+
+fn ask(options: &DrainOptions, ledger: &Ledger, row: &PodRow, now: Instant) -> Turn {
+    if options.disable_eviction { Turn::Now(None) } else { ledger.turn(row, now) }
+}
+
+/// Refused on behalf of a budget: its status says when; where the pod was not counted against it, some time does.
+fn at_budget(error: &Error, sent: Option<&BudgetKey>, ledger: &mut Ledger, now: Instant) -> State {
+    use crate::backend::error::Refusal::{BudgetBroken, BudgetFull, BudgetStale};
+    if let Some(budget) = sent {
+        return State::Waiting(ledger.refused(budget, error, now));
+    }
+    let named = match &error.refusal {
+        Some(BudgetFull { budget, .. } | BudgetStale { budget } | BudgetBroken { budget, .. }) => {
+            budget.clone()
         }
-    }
-}
-
-impl Entry {
-    fn words(&self, now: Stamp) -> String {
-        match &self.state {
-            State::Waiting(why) if why.is_empty() => "waiting".to_owned(),
-            State::Waiting(why) | State::Held(_, why) => why.clone(),
-            State::Sent(_) => "evicting".to_owned(),
-            State::Going => match self.row.deleting {
-                None => "terminating".to_owned(),
-                Some(end) if end >= now => {
-                    format!("terminating, {} of grace left", brief(whole(end.since(now))))
-                }
-                Some(end) if self.row.finalizers.is_empty() => {
-                    format!("terminating, its grace ended {} ago", brief(whole(now.since(end))))
-                }
-                Some(_) => format!("will not go by itself: finalizers {}", self.row.finalizers.join(", ")),
-            },
-        }
-    }
-}
-
-fn whole(span: Duration) -> Duration {
-    Duration::from_secs(span.as_secs())
-}
-
-/// What a refused pod does next.
-fn after(error: &Error, tries: u32, now: Instant) -> State {
-    let again = |least: Duration, why: String| {
-        let asked = error.retry_after.map(|wait| wait.min(LONGEST));
-        let wait = asked.unwrap_or_else(|| pause(tries).max(least));
-        State::Held(now + wait, why)
+        _ => None,
     };
-    match &error.refusal {
-        // its budget says when
-        Some(Refusal::BudgetFull { .. } | Refusal::BudgetStale { .. } | Refusal::BudgetBroken { .. }) => {
-            State::Waiting(error.message.clone())
-        }
-        // the pod of that uid is not there any more: its removal will be seen
-        Some(Refusal::Replaced) => State::Going,
-        Some(Refusal::TwoBudgets) => {
-            again(Duration::from_secs(10), "blocked: more than one budget covers it".to_owned())
-        }
-        Some(Refusal::NamespaceTerminating) => {
-            again(Duration::from_secs(5), "its namespace is being deleted".to_owned())
-        }
-        Some(Refusal::Webhook(name)) => {
-            again(Duration::from_secs(5), format!("webhook {name} refuses: {}", error.message))
-        }
-        Some(Refusal::Throttled) => {
-            again(Duration::ZERO, "the API server asks to come back later".to_owned())
-        }
-        Some(Refusal::Conflict) => {
-            again(Duration::ZERO, "changed at the same moment, trying again".to_owned())
-        }
-        _ => again(Duration::ZERO, error.to_string()),
-    }
+    let wait = match named {
+        Some(budget) => ledger.refused(&budget, error, now),
+        None => Wait::new(error.message.clone()),
+    };
+    let until = wait.again.unwrap_or(now + super::ledger::jittered(Duration::from_secs(5)));
+    State::Held(until, wait)
 }

@@ -1,7 +1,7 @@
 //! The ledger of budgets: whose turn it is. Pure; instants come from outside.
 //!
 //! The API server decides each eviction (`registry/core/pod/storage/eviction.go`); the ledger only avoids questions whose
-//! answer is known. Its own spending is counted until the budget's status has caught up.
+//! answer is known. Its own spending is counted until the budget's status has caught up. All nodes of a run share one.
 
 use super::reserved::{Hold, Purpose, Reserved};
 use crate::backend::error::{Error, Refusal};
@@ -9,7 +9,7 @@ use crate::domain::budget::{BudgetRow, UnhealthyPolicy};
 use crate::domain::feed::{Delta, Row, Table, apply};
 use crate::domain::ids::{BudgetKey, PodKey};
 use crate::domain::pod::{Phase, PodRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,29 +19,85 @@ const FLOOR: Duration = Duration::from_secs(5);
 const STALE: Duration = Duration::from_secs(10);
 /// The server may ask for any pause, and is given no longer one than this.
 pub(super) const LONGEST: Duration = Duration::from_mins(1);
+/// A status that has not shown an accepted eviction after this time is believed all the same.
+const UNSEEN: Duration = Duration::from_secs(5);
+/// How many of the last evictions of a budget tell its pace.
+const PACE: usize = 6;
+
+/// A pause, up to a quarter longer, so that several clients do not come back in step.
+pub(super) fn jittered(wait: Duration) -> Duration {
+    wait.mul_f64(1.0 + rand::random::<f64>() / 4.0)
+}
 
 /// Whether an eviction may be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Turn {
     /// Now; the budget it is counted against.
     Now(Option<BudgetKey>),
-    /// Not now, and why; the budget that is waited for.
-    Wait(String),
+    /// Not now.
+    Wait(Wait),
+}
+
+/// Why not now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Wait {
+    /// In words.
+    pub(super) why: String,
+    /// The budget that is waited for.
+    pub(super) budget: Option<BudgetKey>,
+    /// When it is asked again although nothing was seen to change.
+    pub(super) again: Option<Instant>,
+    /// Waiting does not help.
+    pub(super) is_blocked: bool,
+}
+
+impl Wait {
+    pub(super) fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), ..Self::default() }
+    }
+
+    fn at(budget: &BudgetKey, why: impl Into<String>) -> Self {
+        Self { why: why.into(), budget: Some(budget.clone()), ..Self::default() }
+    }
+
+    fn blocked(self) -> Self {
+        Self { is_blocked: true, ..self }
+    }
+}
+
+/// An eviction that its budget's status may not show yet.
+#[derive(Debug)]
+struct Spent {
+    pod: String,
+    /// The room that was left when it was sent.
+    room: i32,
+    at: Instant,
+}
+
+impl Spent {
+    /// Whether a status has it: the server names the pod in `disruptedPods` in the same write in which it takes from the
+    /// budget. One that came before that write shows neither.
+    fn is_in(&self, row: &BudgetRow) -> bool {
+        row.disrupted.contains(&self.pod) || row.allowed < self.room
+    }
 }
 
 /// What we did to one budget since its status was last seen.
 #[derive(Debug, Default)]
 struct Account {
-    /// The word at the budget, while an eviction is on its way.
-    flight: Option<Hold>,
-    spent: i32,
-    not_before: Option<(Instant, String)>,
+    /// The word at the budget and what it is for, while an eviction is on its way; and whether the status has it already.
+    flight: Option<(Hold, Spent, bool)>,
+    spent: Vec<Spent>,
+    not_before: Option<(Instant, Wait)>,
+    /// When the last evictions were accepted.
+    grants: VecDeque<Instant>,
 }
 
 /// All budgets.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     table: Table<BudgetRow>,
+    here: BTreeMap<String, BTreeSet<BudgetKey>>,
     accounts: BTreeMap<BudgetKey, Account>,
     is_known: bool,
     /// Shared with the other drains and the resolutions of this process.
@@ -69,20 +125,28 @@ impl Ledger {
         match &delta {
             Delta::Reset(_) => {
                 self.is_known = true;
-                self.accounts.values_mut().for_each(Account::caught_up);
+                for account in self.accounts.values_mut() {
+                    account.not_before = None;
+                    account.spent.clear();
+                }
             }
             Delta::Upsert(row) | Delta::Remove(row) => {
                 if let Some(account) = self.accounts.get_mut(&row.key()) {
-                    account.caught_up();
+                    account.caught_up(row);
                 }
             }
         }
         apply(&mut self.table, delta);
+        self.here.clear();
+        for key in self.table.keys() {
+            self.here.entry(key.namespace.clone()).or_default().insert(key.clone());
+        }
     }
 
     /// The budgets that cover a pod.
     fn covering(&self, pod: &PodRow) -> Vec<&BudgetRow> {
-        self.table.values().filter(|budget| budget.covers(pod)).collect()
+        let here = self.here.get(&pod.key.namespace).into_iter().flatten();
+        here.filter_map(|key| self.table.get(key)).filter(|budget| budget.covers(pod)).collect()
     }
 
     /// Whether a pod's eviction may be sent now.
@@ -95,66 +159,76 @@ impl Ledger {
             [] => return Turn::Now(None),
             [budget] => *budget,
             [first, second, ..] => {
-                return Turn::Wait(format!(
+                let why = format!(
                     "blocked: budgets {} and {} both cover it, which the API server does not support",
                     first.key.name, second.key.name
-                ));
+                );
+                return Turn::Wait(Wait::new(why).blocked());
             }
         };
         let is_met = budget.desired > 0 && budget.healthy >= budget.desired;
         if !pod.ready && (budget.unhealthy == UnhealthyPolicy::AlwaysAllow || is_met) {
             return Turn::Now(None);
         }
-        self.turn_at(budget, now)
+        match self.wait_at(budget, now) {
+            None => Turn::Now(Some(budget.key.clone())),
+            Some(wait) => Turn::Wait(wait),
+        }
     }
 
-    fn turn_at(&self, budget: &BudgetRow, now: Instant) -> Turn {
-        let idle = Account::default();
-        let account = self.accounts.get(&budget.key).unwrap_or(&idle);
+    fn wait_at(&self, budget: &BudgetRow, now: Instant) -> Option<Wait> {
         let name = &budget.key;
-        if let Some((until, why)) = &account.not_before
+        let account = self.accounts.get(name);
+        if let Some((until, wait)) = account.and_then(|account| account.not_before.as_ref())
             && now < *until
         {
-            return Turn::Wait(why.clone());
+            return Some(Wait { again: Some(*until), ..wait.clone() });
         }
         if let Some(why) = budget.never_allows() {
-            return Turn::Wait(format!("blocked by budget {name}: {why}"));
+            return Some(Wait::at(name, format!("blocked by budget {name}: {why}")).blocked());
         }
         if !budget.is_current() {
-            return Turn::Wait(format!("waiting for budget {name}: its status is older than its spec"));
+            return Some(Wait::at(
+                name,
+                format!("waiting for budget {name}: its status is older than its spec"),
+            ));
         }
         match self.reserved.purpose(name) {
             None => {}
-            Some(Purpose::Eviction) => return Turn::Wait(format!("next in turn at budget {name}")),
+            Some(Purpose::Eviction) => return Some(Wait::at(name, format!("next in turn at budget {name}"))),
             Some(Purpose::Resolution) => {
-                return Turn::Wait(format!("waiting for budget {name}: held for a resolution"));
+                let why = format!("waiting for budget {name}: held for a resolution");
+                return Some(Wait::at(name, why));
             }
         }
-        if budget.allowed - account.spent <= 0 {
-            return Turn::Wait(format!(
-                "waiting for budget {name} (needs {}, has {})",
-                budget.desired, budget.healthy
-            ));
+        if budget.allowed - account.map_or(0, |account| account.unseen(now)) <= 0 {
+            let why = format!("waiting for budget {name} (needs {}, has {})", budget.desired, budget.healthy);
+            return Some(Wait::at(name, why));
         }
-        Turn::Now(Some(name.clone()))
+        None
     }
 
     /// An eviction is to be sent on the account of a budget; `false` = another drain or a resolution was faster.
     #[must_use]
-    pub(super) fn sent(&mut self, budget: &BudgetKey) -> bool {
-        let flight = self.reserved.try_hold(budget, Purpose::Eviction);
-        let is_ours = flight.is_some();
-        if is_ours {
-            self.accounts.entry(budget.clone()).or_default().flight = flight;
-        }
-        is_ours
+    pub(super) fn sent(&mut self, budget: &BudgetKey, pod: &str, now: Instant) -> bool {
+        let Some(hold) = self.reserved.try_hold(budget, Purpose::Eviction) else { return false };
+        let allowed = self.table.get(budget).map_or(0, |row| row.allowed);
+        let account = self.accounts.entry(budget.clone()).or_default();
+        let spent = Spent { pod: pod.to_owned(), room: allowed - account.unseen(now), at: now };
+        account.flight = Some((hold, spent, false));
+        true
     }
 
     /// It was accepted: counted until the status shows it.
-    pub(super) fn accepted(&mut self, budget: &BudgetKey) {
+    pub(super) fn accepted(&mut self, budget: &BudgetKey, now: Instant) {
         let account = self.accounts.entry(budget.clone()).or_default();
-        account.flight = None;
-        account.spent += 1;
+        if let Some((_, spent, false)) = account.flight.take() {
+            account.spent.push(spent);
+        }
+        if account.grants.len() == PACE {
+            account.grants.pop_front();
+        }
+        account.grants.push_back(now);
     }
 
     /// It came to nothing that the budget would count.
@@ -163,21 +237,30 @@ impl Ledger {
     }
 
     /// It was refused on behalf of the budget: not asked again before the status changes, or some time has passed.
-    pub(super) fn refused(&mut self, budget: &BudgetKey, error: &Error, now: Instant) {
+    /// Returns what its pods wait for.
+    pub(super) fn refused(&mut self, budget: &BudgetKey, error: &Error, now: Instant) -> Wait {
         let asked = error.retry_after.map(|wait| wait.min(LONGEST));
-        let (wait, why) = match &error.refusal {
+        let (pause, wait) = match &error.refusal {
             Some(Refusal::BudgetStale { .. }) => {
-                (asked.unwrap_or(STALE), format!("budget {budget} is still being processed"))
+                let why = format!("budget {budget} is still being processed");
+                (asked.unwrap_or_else(|| jittered(STALE)), Wait::at(budget, why))
             }
-            Some(Refusal::BudgetBroken { why, .. }) => (STALE, format!("blocked by budget {budget}: {why}")),
+            Some(Refusal::BudgetBroken { why, .. }) => {
+                (jittered(STALE), Wait::at(budget, format!("blocked by budget {budget}: {why}")).blocked())
+            }
             Some(Refusal::BudgetFull { needs: Some(needs), has: Some(has), .. }) => {
-                (FLOOR, format!("waiting for budget {budget} (needs {needs}, has {has})"))
+                let why = format!("waiting for budget {budget} (needs {needs}, has {has})");
+                (jittered(FLOOR), Wait::at(budget, why))
             }
-            _ => (asked.unwrap_or(FLOOR), format!("waiting for budget {budget}: {}", error.message)),
+            _ => {
+                let why = format!("waiting for budget {budget}: {}", error.message);
+                (asked.unwrap_or_else(|| jittered(FLOOR)), Wait::at(budget, why))
+            }
         };
         let account = self.accounts.entry(budget.clone()).or_default();
         account.flight = None;
-        account.not_before = Some((now + wait, why));
+        account.not_before = Some((now + pause, wait.clone()));
+        Wait { again: Some(now + pause), ..wait }
     }
 
     /// When a refused budget may be asked again.
@@ -197,11 +280,27 @@ impl Ledger {
             }
         }
     }
+
+    /// How far apart the last evictions of a budget were; `None` = fewer than two so far.
+    pub(super) fn pace(&self, budget: &BudgetKey) -> Option<Duration> {
+        let grants = &self.accounts.get(budget)?.grants;
+        let steps = u32::try_from(grants.len().checked_sub(1)?).ok().filter(|steps| *steps > 0)?;
+        Some(grants.back()?.saturating_duration_since(*grants.front()?) / steps)
+    }
 }
 
 impl Account {
-    fn caught_up(&mut self) {
-        self.spent = 0;
+    fn caught_up(&mut self, row: &BudgetRow) {
         self.not_before = None;
+        self.spent.retain(|spent| !spent.is_in(row));
+        if let Some((_, spent, is_seen)) = &mut self.flight {
+            *is_seen |= spent.is_in(row);
+        }
+    }
+
+    /// Evictions that the status does not show. After some time it is believed anyway.
+    fn unseen(&self, now: Instant) -> i32 {
+        let unseen = self.spent.iter().filter(|spent| now.saturating_duration_since(spent.at) < UNSEEN);
+        i32::try_from(unseen.count()).unwrap_or(i32::MAX)
     }
 }

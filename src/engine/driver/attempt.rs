@@ -17,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// A step that is told to stop gets this long to end in good order; it can start nothing new meanwhile.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// So many things that were waited for are named in a report.
+const NAMED: usize = 10;
+
 /// How an attempt ended.
 pub(super) enum Attempt {
     /// By itself, or at its deadline.
@@ -107,7 +110,11 @@ impl Driver {
         let what = format!("{} did not end within {}", job.step.kind.name(), brief(limit));
         let mut report = Report::new(FailureKind::Timeout, what);
         if let Some(last) = self.shared.voice.last_progress(job.index) {
-            report = last.items.iter().fold(report.because(last.text), Report::because);
+            let more = last.items.len().saturating_sub(NAMED);
+            report = last.items.iter().take(NAMED).fold(report.because(last.text), Report::because);
+            if more > 0 {
+                report = report.because(format!("and {more} more"));
+            }
         }
         report
     }

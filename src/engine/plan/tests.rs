@@ -62,14 +62,27 @@ fn a_drain_goes_node_by_node() {
     assert_eq!(
         steps,
         [
+            (StepKind::Lock, "cp-1"),
             (StepKind::Predict, "worker-1"),
-            (StepKind::Cordon, "worker-1"),
-            (StepKind::Drain, "worker-1"),
             (StepKind::Predict, "cp-1"),
+            (StepKind::Cordon, "worker-1"),
             (StepKind::Cordon, "cp-1"),
+            (StepKind::Drain, "worker-1"),
             (StepKind::Drain, "cp-1"),
+            (StepKind::Unlock, "cp-1"),
         ]
     );
+}
+
+#[test]
+fn nodes_that_are_drained_together_share_a_step() {
+    let mut ask = request(Kind::Drain, &["worker-1", "worker-2", "worker-3"]);
+    ask.drain.parallel = 2;
+    let plan = plan(&ask, &facts());
+    let step =
+        plan.steps.iter().find(|step| step.kind == StepKind::Drain && step.node.is_none()).expect("a step");
+    assert!(step.what.contains("worker-1, worker-2, worker-3, up to 2 nodes"), "{}", step.what);
+    assert_eq!(step.timeout, ask.drain.timeout * 2, "two rounds");
 }
 
 #[test]

@@ -195,6 +195,31 @@ pub(super) fn drain(node: &NodeName, drain: &DrainOptions) -> Step {
     }
 }
 
+/// Several nodes in one step.
+pub(super) fn drain_together(nodes: &[NodeName], options: &DrainOptions) -> Step {
+    let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    let first = nodes.first().cloned().unwrap_or_else(|| NodeName::from(""));
+    let one = drain(&first, options);
+    let rounds = nodes.len().div_ceil(options.parallel.max(1));
+    let how = if options.disable_eviction { "delete the pods of" } else { "evict the pods of" };
+    let bypass =
+        if options.disable_eviction { ", past their budgets" } else { ", one eviction per budget at a time" };
+    Step {
+        node: None,
+        timeout: options.timeout * u32::try_from(rounds).unwrap_or(u32::MAX),
+        what: format!(
+            "{how} {}, up to {} nodes at the same time{bypass}, and wait until they are gone",
+            names.join(", "),
+            options.parallel
+        ),
+        command: format!("kubectl drain {}{}", names.join(" "), flags(options)),
+        undo: Some(
+            "cannot be undone: the pods stay where they went, until something moves them back".to_owned(),
+        ),
+        ..one
+    }
+}
+
 pub(super) fn residual(node: &NodeName) -> Step {
     Step {
         timeout: Duration::from_mins(5),
