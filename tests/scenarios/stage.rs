@@ -1,6 +1,9 @@
 //! Plays a story: builds the cluster, starts the run, lets things happen, and looks at the world afterwards.
 
-use super::story::{Deed, Story};
+#[path = "witness.rs"]
+mod witness;
+
+use super::story::{Deed, Story, World as Expected};
 use pitstop::backend::dial::{Dialer, Stream};
 use pitstop::backend::etcd::{Access, Etcd, EtcdOptions};
 use pitstop::backend::host::{Hosts, SshOptions};
@@ -12,14 +15,19 @@ use pitstop::domain::plan::StepKind;
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunState, RunView, StepState, StepView};
 use pitstop::domain::time::parse_span;
 use pitstop::engine::drain::Reserved;
+use pitstop::engine::foretell::foretell;
 use pitstop::engine::{Backends, Facts, Run, Settings, Timing, plan, start};
 use pitstop::sim::api::faults::Connection;
-use pitstop::sim::store::resources::{LEASES, NODES, PODS};
+use pitstop::sim::scenario::event::is_match;
+use pitstop::sim::store::resources::{LEASES, NAMESPACES, NODES, POD_DISRUPTION_BUDGETS, PODS};
 use pitstop::sim::{self, Pace, Scenario};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use witness::Witness;
 
 pub const HOLDER: &str = "ann@desk";
 
@@ -111,6 +119,8 @@ fn request(story: &Story) -> Request {
             force: story.drain.force,
             delete_emptydir_data: story.drain.delete_emptydir_data,
             timeout: story.drain.timeout.as_deref().map_or(usual.timeout, span),
+            disable_eviction: story.drain.disable_eviction,
+            parallel: story.drain.parallel.unwrap_or(1),
             ..usual
         },
         blocked: false,
@@ -142,8 +152,18 @@ pub async fn play(name: &str, story: &Story) {
         (Ok(_), Some(_)) => panic!("{name}: was not denied"),
         (Err(report), None) => panic!("{name}: {report}"),
     };
+    if let Some(verdict) = &story.verdict {
+        let told =
+            foretell(&stage.backends.cluster, &request.nodes, &request.drain).await.expect("a forecast");
+        let found = format!("{:?}", told.verdict()).to_lowercase();
+        assert!(found.starts_with(verdict.as_str()), "{name}: foretold {found}, not {verdict}");
+    }
+    let stop = CancellationToken::new();
+    let witness = Witness::new(stage.sim.store()).look(stop.clone());
     let run = start(stage.backends.clone(), plan(&request, &facts), permit, OpId(1), !story.step_by_step);
     let view = follow(name, story, &stage, run).await;
+    stop.cancel();
+    witness.await.expect("the witness").verify(name, &story.nodes);
     check_run(name, story, &view);
     check_world(name, story, &stage);
 }
@@ -225,6 +245,38 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
         Deed::NoRoom => std::fs::write(stage.dir.path().join("snapshots"), "").expect("a file"),
         Deed::PowerOff { node } => machine(node).power_off(),
         Deed::PowerOn { node } => machine(node).power_on(),
+        Deed::Sim { action } => stage.sim.act(action.clone()).await,
+        Deed::Wait { lasts } => tokio::time::sleep(span(lasts)).await,
+        Deed::Budget { namespace, name, allowed, disrupted, touched } => {
+            let changed = store.modify(&POD_DISRUPTION_BUDGETS, namespace, name, |budget| {
+                if *touched {
+                    budget["spec"]["maxUnavailable"] = json!(2);
+                }
+                if let Some(allowed) = allowed {
+                    budget["status"]["disruptionsAllowed"] = json!(allowed);
+                }
+                for number in 0..*disrupted {
+                    budget["status"]["disruptedPods"][format!("ghost-{number}")] =
+                        json!("2026-01-01T00:00:00Z");
+                }
+            });
+            changed.expect("the budget");
+        }
+        Deed::Ending { namespace } => {
+            let changed = store.modify(&NAMESPACES, "", namespace, |namespace| {
+                namespace["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+                namespace["status"]["phase"] = json!("Terminating");
+            });
+            changed.expect("the namespace");
+        }
+        Deed::Remove { namespace, name } => {
+            for pod in store.list(&PODS, Some(namespace)) {
+                let found = pod["metadata"]["name"].as_str().expect("a name");
+                if is_match(name, found) {
+                    store.remove(&PODS, namespace, found);
+                }
+            }
+        }
     }
 }
 
@@ -307,11 +359,37 @@ fn check_world(name: &str, story: &Story, stage: &Stage) {
     let files = std::fs::read_dir(stage.dir.path().join("snapshots")).into_iter().flatten().flatten();
     let snapshots = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "db")).count();
     assert_eq!(snapshots, world.snapshots, "{name}: snapshots");
+    check_evictions(name, world, stage);
     if let Some(most) = world.refused_evictions {
         let audit = stage.sim.store().history();
         let refused =
             audit.iter().filter(|line| line.path.ends_with("/eviction") && line.code >= 400).count();
         assert!(refused <= most, "{name}: {refused} refused evictions, more than {most}");
+    }
+}
+
+/// What was asked to be evicted, in order; only the last try of each pod.
+fn check_evictions(name: &str, world: &Expected, stage: &Stage) {
+    let audit = stage.sim.store().history();
+    let asked: Vec<(&str, u16)> = audit
+        .iter()
+        .filter_map(|line| Some((line.path.strip_suffix("/eviction")?, line.code)))
+        .filter_map(|(path, code)| Some((path.rsplit_once('/')?.1, code)))
+        .collect();
+    if let Some(want) = &world.refusals {
+        let have: BTreeSet<u16> = asked.iter().map(|(_, code)| *code).filter(|code| *code >= 400).collect();
+        assert_eq!(have, want.iter().copied().collect(), "{name}: refusals {asked:?}");
+    }
+    if let Some(most) = world.evictions {
+        assert!(asked.len() <= most, "{name}: {} evictions, more than {most}: {asked:?}", asked.len());
+    }
+    let mut rest = asked.iter().filter(|(_, code)| *code < 400);
+    for pattern in &world.order {
+        assert!(
+            rest.any(|(pod, _)| is_match(pattern, pod)),
+            "{name}: {pattern} does not come in the order {:?}: {asked:?}",
+            world.order
+        );
     }
 }
 

@@ -3,6 +3,7 @@
 use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::RunState;
+use pitstop::sim::scenario::Action;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -38,6 +39,9 @@ pub struct Story {
     /// The request is denied before it starts, with these words.
     #[serde(default)]
     pub denied: Option<String>,
+    /// What the forecast says beforehand: `finishes`, `waits`, `blocked`, `unclear`.
+    #[serde(default)]
+    pub verdict: Option<String>,
     /// How the run ends.
     #[serde(default)]
     pub end: Option<RunState>,
@@ -62,7 +66,9 @@ pub struct Story {
 pub struct Drain {
     pub force: bool,
     pub delete_emptydir_data: bool,
+    pub disable_eviction: bool,
     pub timeout: Option<String>,
+    pub parallel: Option<usize>,
 }
 
 /// Something that happens in the world.
@@ -94,6 +100,28 @@ pub enum Deed {
     PowerOff { node: String },
     /// A machine comes on again.
     PowerOn { node: String },
+    /// Something that the simulation knows as an event of a scenario.
+    Sim { action: Action },
+    /// Some time passes.
+    Wait { lasts: String },
+    /// A budget's object is written by hand.
+    Budget {
+        namespace: String,
+        name: String,
+        /// `disruptionsAllowed`.
+        #[serde(default)]
+        allowed: Option<i64>,
+        /// So many entries in `disruptedPods`.
+        #[serde(default)]
+        disrupted: u32,
+        /// Its spec is changed: two may be unavailable.
+        #[serde(default)]
+        touched: bool,
+    },
+    /// A namespace is being deleted, and its controller has not begun with the pods.
+    Ending { namespace: String },
+    /// Pods are taken away at once; the name may end in `*`.
+    Remove { namespace: String, name: String },
 }
 
 /// Something that happens during a step.
@@ -130,4 +158,10 @@ pub struct World {
     pub snapshots: usize,
     /// The most evictions that were refused.
     pub refused_evictions: Option<usize>,
+    /// The codes with which evictions were refused, all of them.
+    pub refusals: Option<Vec<u16>>,
+    /// The most evictions that were asked for.
+    pub evictions: Option<usize>,
+    /// Pods that were evicted in this order, others between them; names may end in `*`.
+    pub order: Vec<String>,
 }

@@ -314,15 +314,17 @@ pub fn draining() -> Model {
         tell(&mut model, ago(12), RunChange::GateRead { step: 6, gate: gate(name) });
     }
     let progress = Progress {
-        text: "5 of 12 pods are gone; 2 wait for a budget".to_owned(),
+        text: "5 of 12 pods gone, 1 terminating, 6 waiting; 1 pod will not go by itself".to_owned(),
         done: Some(5),
         total: Some(12),
         deadline: Some(NOW.plus(Duration::from_secs(190))),
         items: vec![
-            "payments/ledger-6d4cf56db6-x7k2p: budget payments/ledger needs 1 healthy pod and has 1"
+            "payments/ledger-6d4cf56db6-x7k2p: blocked by budget payments/ledger: needs 1 of 1: no pod to spare"
                 .to_owned(),
-            "web/cart-6d4cf56db6-9sqlm: budget web/cart is full, worker-4 holds one of its pods".to_owned(),
+            "web/cart-6d4cf56db6-9sqlm: waiting for budget web/cart (needs 3, has 3)".to_owned(),
+            "web/front-5c9f4bd7c-2hxqp: terminating, 24s of grace left".to_owned(),
         ],
+        ended: vec!["web/front-5c9f4bd7c-tt8lm: gone; front-5c9f4bd7c-qk4zz runs on worker-3, Ready".to_owned()],
     };
     tell(&mut model, ago(1), RunChange::Progressed { step: 6, progress });
     model
