@@ -237,6 +237,7 @@ fn past(command: &Runs) -> Result<Exit, Report> {
     match command {
         Runs::List { output } => runs::list(&state, (*output).into()),
         Runs::Show { id, output } => runs::show(&state, id.as_deref(), (*output).into()),
+        Runs::Report { id, output } => runs::report(&state, id.as_deref(), (*output).into()),
         Runs::Unlock { .. } | Runs::Resume(_) | Runs::Abort(_) => Ok(Exit::Done),
     }
 }

@@ -329,6 +329,14 @@ pub enum Runs {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Account for one: timeline, confirmations, gates, predictions, changes, what was left
+    Report {
+        /// Its id, or the beginning of it [default: the newest]
+        id: Option<String>,
+        /// How to write; text = Markdown
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Go on with a run whose process ended: reads the world again and repeats no reboot and no eviction
     Resume(Earlier),
     /// Put back what a run left changed, step by step, and show how things differ from how they were found
@@ -338,7 +346,7 @@ pub enum Runs {
 impl Runs {
     /// Whether journals alone answer it.
     pub fn is_local(&self) -> bool {
-        matches!(self, Self::List { .. } | Self::Show { .. })
+        matches!(self, Self::List { .. } | Self::Show { .. } | Self::Report { .. })
     }
 }
 

@@ -213,11 +213,30 @@ async fn untouched(served: &Served, node: &str, before: &str) {
     assert!(!notes.keys().any(|key| key.starts_with("pitstop.dev/")), "{notes:?}");
 }
 
-/// The journal and the report tell of every process.
+/// The journal and the report tell of every process, every step and every change.
 fn accounted_for(served: &Served, kills: usize) {
     let text = std::fs::read_to_string(served.journal()).expect("the journal");
     let headers = text.lines().filter(|line| line.starts_with("{\"line\":\"header\"")).count();
     assert_eq!(headers, kills + 1, "every process wrote its header");
+    let output = served.command().args(["runs", "report", "-o", "json"]).output().expect("a report");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["state"], "done", "{report}");
+    assert_eq!(report["sessions"].as_array().expect("processes").len(), kills + 1);
+    let steps = report["steps"].as_array().expect("steps");
+    assert!(steps.len() == STEPS && steps.iter().all(|step| !step["outcome"].is_null()), "{steps:?}");
+    let changes = report["changes"].as_array().expect("changes");
+    let is_done = |what: &str| {
+        let known = |change: &&Value| change["change"].as_str().is_some_and(|text| text.starts_with(what));
+        changes.iter().filter(known).any(|change| change["done"] != false)
+    };
+    for what in ["take the maintenance lock", "cordon ", "evict ", "reboot ", "uncordon ", "give the"] {
+        assert!(is_done(what), "{what}: {changes:?}");
+    }
+    let predictions = report["predictions"].as_array().expect("predictions");
+    assert!(predictions.iter().any(|one| !one["accepted"].is_null()), "{predictions:?}");
+    assert!(report["decisions"].as_array().is_some_and(|list| !list.is_empty()));
+    assert!(report["compared"].as_array().is_some_and(|list| !list.is_empty()));
+    assert_eq!(report["left"], serde_json::json!([]));
 }
 
 fn ended(step: usize) -> Death {

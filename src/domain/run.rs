@@ -3,7 +3,7 @@
 use super::debt::Debt;
 use super::found::Difference;
 use super::gate::{Gate, Verdict};
-use super::ids::{NodeName, OpId, RunId};
+use super::ids::{NodeName, OpId, PodKey, RunId};
 use super::plan::{Kind, Plan, Step, StepKind};
 use super::remedy::Resolution;
 use super::report::Report;
@@ -173,6 +173,13 @@ pub enum RunChange {
         /// Who: `user@host`.
         by: String,
     },
+    /// What a drain is predicted to meet.
+    Foretold {
+        /// Index in the plan.
+        step: usize,
+        /// Pod by pod.
+        pods: Vec<Foreseen>,
+    },
     /// What the run owes back is another list by now.
     Owes {
         /// All of it.
@@ -219,6 +226,15 @@ pub enum RunChange {
         /// What was changed and is left so, in words; empty = as it was found.
         left: Vec<String>,
     },
+}
+
+/// What is predicted of one pod.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreseen {
+    /// The pod.
+    pub pod: PodKey,
+    /// What is expected of it, in words.
+    pub words: String,
 }
 
 /// One event of one run.
@@ -369,7 +385,7 @@ impl RunView {
     /// Adds one event.
     pub fn apply(&mut self, event: &RunEvent) {
         match &event.change {
-            RunChange::Planned { .. } | RunChange::Noted { .. } => {}
+            RunChange::Planned { .. } | RunChange::Noted { .. } | RunChange::Foretold { .. } => {}
             RunChange::Decided { order, .. } => self.decided(order),
             RunChange::Resumed { .. } => self.reopen(),
             RunChange::Compared { differences } => self.compared.clone_from(differences),

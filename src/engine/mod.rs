@@ -5,6 +5,7 @@
 //! which writes it to the [`journal`] first.
 
 pub mod accepted;
+pub mod account;
 pub mod drain;
 pub mod driver;
 pub mod foretell;

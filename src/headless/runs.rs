@@ -5,6 +5,7 @@ use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView, StepState};
 use crate::domain::text::count;
 use crate::domain::time::brief;
+use crate::engine::account::{Account, markdown};
 use crate::engine::journal::{self, Record};
 use serde::Serialize;
 use std::path::Path;
@@ -128,6 +129,19 @@ pub fn show(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit, 
         for advice in advice(&record) {
             line(&format!("do: {advice}"))?;
         }
+    }
+    Ok(Exit::Done)
+}
+
+/// Accounts for one run: Markdown, or one JSON object.
+///
+/// # Errors
+/// There is no such run, more than one, or its journal cannot be read.
+pub fn report(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit, Report> {
+    let account = Account::new(&journal::find(state_dir, id)?);
+    match format {
+        Format::Json => json(&account)?,
+        Format::Text => line(markdown(&account).trim_end())?,
     }
     Ok(Exit::Done)
 }

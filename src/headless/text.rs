@@ -174,6 +174,7 @@ impl Teller {
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 vec![format!("{}begins{again}", self.head(at, *step))]
             }
+            RunChange::Foretold { .. } => Vec::new(),
             RunChange::Progressed { step, progress } => self.progress(at, *step, progress),
             RunChange::GateRead { step, gate: read } => {
                 vec![format!("{}{}", self.head(at, *step), gate(read))]

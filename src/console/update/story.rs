@@ -55,6 +55,7 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             Some((Level::Info, format!("{}: started, attempt {attempt}", name(*step))))
         }
         RunChange::Progressed { .. }
+        | RunChange::Foretold { .. }
         | RunChange::Asked { .. }
         | RunChange::Owes { .. }
         | RunChange::Window { .. } => None,

@@ -3,9 +3,9 @@
 use crate::domain::drain::Class;
 use crate::domain::forecast::{Expectation, Forecast, Verdict};
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{Outcome, Progress};
+use crate::domain::run::{Foreseen, Outcome, Progress, RunChange};
 use crate::domain::text::count;
-use crate::engine::foretell::{Foretold, counts, foretell, line};
+use crate::engine::foretell::{Foretold, counts, foretell, line, words};
 use crate::engine::job::{Ending, Job};
 
 /// Says of each pod whether it moves, stays or is blocked, and whether the drain will finish. Pods that may not be moved
@@ -29,6 +29,9 @@ pub(super) async fn predict(job: &Job) -> Ending {
     }
     let text = format!("{} on {node}", count(pods.len(), "pod"));
     job.progress(Progress { text, items: pods.iter().map(|pod| line(pod)).collect(), ..Progress::default() });
+    let foreseen = |pod: &&Forecast| Foreseen { pod: pod.pod.clone(), words: words(pod) };
+    let pods = pods.iter().map(foreseen).collect();
+    job.shared.voice.tell(RunChange::Foretold { step: job.index, pods }).await;
     judge(&told)
 }
 
