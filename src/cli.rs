@@ -343,6 +343,30 @@ pub enum Runs {
     Abort(Earlier),
 }
 
+impl Command {
+    /// Whether programs read what is written.
+    pub fn is_json(&self) -> bool {
+        let output = match self {
+            Self::Check { output, .. }
+            | Self::Plan { output, .. }
+            | Self::Run { output, .. }
+            | Self::Snapshot { output, .. }
+            | Self::Info { output, .. }
+            | Self::Runs {
+                command:
+                    Runs::List { output }
+                    | Runs::Show { output, .. }
+                    | Runs::Report { output, .. }
+                    | Runs::Unlock { output, .. }
+                    | Runs::Resume(Earlier { output, .. })
+                    | Runs::Abort(Earlier { output, .. }),
+            } => *output,
+            _ => Output::Text,
+        };
+        output == Output::Json
+    }
+}
+
 impl Runs {
     /// Whether journals alone answer it.
     pub fn is_local(&self) -> bool {

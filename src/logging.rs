@@ -33,6 +33,7 @@ pub fn begin(directory: &Path, level: &str) -> Result<Option<LogFile>, Report> {
         .max_log_files(KEPT)
         .build(directory);
     let Ok(file) = file else { return Ok(None) };
+    keep_private(directory);
     let (writer, guard) = tracing_appender::non_blocking(file);
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false).finish();
@@ -42,6 +43,21 @@ pub fn begin(directory: &Path, level: &str) -> Result<Option<LogFile>, Report> {
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "begin");
     Ok(Some(LogFile { _guard: guard }))
+}
+
+/// Logs are for their user alone: they name pods, hosts and people. The directory keeps others out of the file that a long
+/// session begins at midnight, too.
+fn keep_private(directory: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        let logs = entries.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+        for (path, mode) in logs.map(|path| (path, 0o600)).chain([(directory.to_owned(), 0o700)]) {
+            // what belongs to somebody else stays as it is
+            let _ = std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        }
+    }
 }
 
 /// A bare level speaks of us; what other crates say below warnings is noise until somebody asks for it by name. The

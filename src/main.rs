@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use pitstop::app::{self, Session};
-use pitstop::cli::{Cli, sentence};
-use pitstop::headless::{Exit, complain, notice};
+use pitstop::cli::{Cli, Command, sentence};
+use pitstop::headless::{Exit, complain, complain_in_json, notice};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -20,10 +20,15 @@ fn main() -> ExitCode {
         }
         Err(help) => return ExitCode::from(u8::from(help.print().is_err())),
     };
+    let is_json = cli.command.as_ref().is_some_and(Command::is_json);
     let exit = Session::begin(&cli).and_then(|session| app::dispatch(cli, &session));
     let exit = exit.unwrap_or_else(|report| {
         tracing::error!("{report}");
-        complain(&report);
+        if is_json {
+            complain_in_json(&report);
+        } else {
+            complain(&report);
+        }
         Exit::of(report.kind)
     });
     ExitCode::from(exit.code())

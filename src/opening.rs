@@ -9,6 +9,8 @@ use crate::console::msg::Orphan;
 use crate::console::shell::{self, Connect, ConsoleOptions};
 use crate::domain::config::DrainOptions;
 use crate::domain::report::Report;
+use crate::domain::resume::obstacle;
+use crate::domain::undo::{brief, undo};
 use crate::engine::journal::{Record, list};
 use crate::headless::{Exit, line};
 use std::path::Path;
@@ -69,22 +71,32 @@ fn look(global: &Global, place: &Place, env: &dyn Fn(&str) -> Option<String>) ->
     Look { theme, ascii: global.ascii || place.config.ascii || !is_utf8 }
 }
 
-/// Runs that neither ended nor live, and that may have left something changed.
+/// Runs that ended otherwise than well, or not at all, and that may have left something changed.
 fn orphans(state_dir: &Path) -> Vec<Orphan> {
     let records = list(state_dir).into_iter().filter_map(Result::ok);
-    records.filter(Record::is_orphan).filter_map(|record| orphan(&record)).collect()
+    records.filter(Record::is_unsettled).map(|record| orphan(&record)).collect()
 }
 
-fn orphan(record: &Record) -> Option<Orphan> {
-    let left = [record.left(), record.unanswered.clone()].concat();
-    if left.is_empty() {
-        return None;
-    }
-    let step = record.view.as_ref().and_then(|view| Some(view.steps.get(view.current()?)?.step.kind.name()));
+fn orphan(record: &Record) -> Orphan {
+    let view = record.view.as_ref();
+    let step = view.and_then(|view| Some(view.steps.get(view.current()?)?.step.kind.name()));
     let at = step.map(|step| format!("stopped at {step}, ")).unwrap_or_default();
-    let words = format!("{at}in {}", record.header.context);
-    let brief = record.view.as_ref().map(crate::domain::undo::brief).unwrap_or_default();
-    Some(Orphan { run: record.header.run.clone(), brief, words, left })
+    let holder = &record.last_header().holder;
+    let plan = view.map(undo).unwrap_or_default();
+    let steps = plan.steps.iter().map(|step| format!("{} ({})", step.what, step.command));
+    Orphan {
+        run: record.header.run.clone(),
+        brief: view.map(brief).unwrap_or_default(),
+        words: format!("{at}in {}, by {holder}", record.header.context),
+        left: record.left(),
+        at: record.header.at,
+        context: record.header.context.clone(),
+        holder: holder.clone(),
+        request: record.request(),
+        has_asked: record.has_asked(),
+        undo: steps.chain(plan.stays).collect(),
+        obstacle: view.map_or_else(|| Some("it was killed before it did anything".to_owned()), obstacle),
+    }
 }
 
 #[cfg(test)]

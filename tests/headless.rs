@@ -327,3 +327,41 @@ fn what_is_confirmed_beforehand_is_not_begun_outside_of_the_window() {
     assert!(objects(&served.run(&["runs", "list", "-o", "json"])).is_empty(), "nothing was begun");
     assert_eq!(code(&served.run(&["run", "cordon", "worker-1", "--yes"])), 0, "a single action is no run");
 }
+
+#[test]
+fn a_full_disk_stops_a_run_before_the_change() {
+    let served = Served::start("default");
+    let command = served.command();
+    let words: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    // no file of this process may grow beyond a block, as on a disk that is full
+    let script =
+        format!("trap '' XFSZ; ulimit -f 1; exec {PITSTOP} {} run cordon worker-1 --yes", words.join(" "));
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).env_clear().env("HOME", served.dir.path()).env("USER", "ann");
+    shell.env("XDG_STATE_HOME", served.dir.path().join("full"));
+    let output = shell.output().expect("a shell");
+    assert_eq!(code(&output), 1, "{output:?}");
+    let told = text(&output.stdout);
+    assert!(told.contains("FAILED") && told.contains("journal"), "{told}");
+    assert!(told.contains("cannot be written"), "{told}");
+    let checked = served.run(&["run", "cordon", "worker-1", "--yes", "-o", "json"]);
+    let skipped = objects(&checked).into_iter().any(|event| event["outcome"]["skipped"].is_string());
+    assert!(!skipped, "the node was cordoned without a journal: {}", text(&checked.stdout));
+}
+
+#[test]
+fn with_json_an_error_is_one_object_and_what_is_written_is_private() {
+    let home = tempfile::tempdir().expect("a directory");
+    let output =
+        pitstop(home.path()).args(["runs", "show", "nothing", "-o", "json"]).output().expect("it runs");
+    assert_eq!(code(&output), 1);
+    let error: Value = serde_json::from_slice(&output.stderr).expect("JSON");
+    assert_eq!(error["error"]["kind"], "not-found", "{error}");
+    assert!(error["error"]["message"].as_str().is_some_and(|words| words.contains("no run")), "{error}");
+    let state = home.path().join("state/pitstop");
+    for entry in std::fs::read_dir(&state).expect("a state directory") {
+        let entry = entry.expect("an entry");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&entry.metadata().expect("of it").permissions());
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
+    }
+}

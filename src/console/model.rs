@@ -274,6 +274,9 @@ pub struct Model {
     pub analyses: BTreeMap<BudgetKey, Result<Analysis, Report>>,
     /// When a block was last asked to be looked into.
     pub diagnosing: BTreeMap<BudgetKey, Stamp>,
+    /// Which of the earlier runs their page shows.
+    #[serde(default)]
+    pub orphan_at: usize,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -303,6 +306,7 @@ impl Model {
             calling: BTreeMap::new(),
             analyses: BTreeMap::new(),
             diagnosing: BTreeMap::new(),
+            orphan_at: 0,
             flash: None,
             next_op: 1,
             is_quitting: false,

@@ -25,6 +25,20 @@ pub struct Orphan {
     pub words: String,
     /// What it may have left changed, each with the command that puts it back where there is one.
     pub left: Vec<String>,
+    /// When it began.
+    pub at: Stamp,
+    /// The context that it belongs to.
+    pub context: String,
+    /// Who drove it last: `user@host`.
+    pub holder: String,
+    /// What it was asked for.
+    pub request: Request,
+    /// Its reboot may have been asked for.
+    pub has_asked: bool,
+    /// What an abort would put back, and what stays.
+    pub undo: Vec<String>,
+    /// Why it cannot be gone on with; `None` = it can.
+    pub obstacle: Option<String>,
 }
 
 impl Orphan {
@@ -103,6 +117,17 @@ pub enum Effect {
         /// Whether it goes on by itself from the start.
         automatic: bool,
     },
+    /// Go on with a run of an earlier process, or put back what it left.
+    TakeOver {
+        /// Its operation here.
+        op: OpId,
+        /// The run.
+        run: RunId,
+        /// The leave to do it.
+        permit: Permit,
+        /// Whether it is only to put things back.
+        aborts: bool,
+    },
     /// Tell a run something.
     Command {
         /// Its operation.
@@ -114,6 +139,8 @@ pub enum Effect {
     Copy(String),
     /// Tell people who look elsewhere.
     Tell(Notice),
+    /// Put the report of a run into the clipboard.
+    CopyReport(RunId),
     /// Write what the console was told to a file.
     Record,
     /// Look into why a budget blocks.

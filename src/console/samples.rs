@@ -186,3 +186,28 @@ pub fn model() -> Model {
     }
     model
 }
+
+/// A reboot of an earlier process that stopped in the drain.
+pub fn orphan(node: &str) -> crate::console::msg::Orphan {
+    crate::console::msg::Orphan {
+        run: format!("reboot-{node}").into(),
+        brief: format!("{node} is cordoned"),
+        words: "stopped at drain, in lab, by ann@desk".into(),
+        left: vec![format!("{node} is cordoned by this run: kubectl uncordon {node}")],
+        at: NOW,
+        context: "lab".into(),
+        holder: "ann@desk".into(),
+        request: crate::domain::guard::Request {
+            kind: crate::domain::plan::Kind::Reboot,
+            nodes: vec![node.into()],
+            drain: crate::domain::config::DrainOptions::default(),
+            blocked: false,
+            lock: crate::domain::lock::LockChoice::Take,
+        },
+        has_asked: false,
+        undo: vec![format!(
+            "make {node} schedulable again, if this run cordoned it (kubectl uncordon {node})"
+        )],
+        obstacle: None,
+    }
+}

@@ -154,6 +154,11 @@ pub fn left(view: &RunView, end: RunState) -> Vec<String> {
     left
 }
 
+/// Whether the run may hold the maintenance lock still.
+pub fn holds_lock(view: &RunView) -> bool {
+    is_locked(view)
+}
+
 /// The same without the maintenance lock.
 pub fn left_without_lock(view: &RunView, end: RunState) -> Vec<String> {
     let mut left: Vec<String> = view.debts.iter().map(Debt::words).collect();

@@ -280,9 +280,7 @@ impl Job {
             done: answer.is_ok(),
             words,
         };
-        if let Err(report) = self.shared.voice.record(&line, is_durable) {
-            tracing::error!(run = %self.shared.run, "{report}");
-        }
+        self.shared.voice.record_or_keep(&line, is_durable);
     }
 
     /// Carries a change out, between its two lines in the journal.

@@ -19,6 +19,7 @@ use crate::domain::run::{RunChange, RunEvent};
 use crate::domain::time::Stamp;
 use crate::engine::memory::Memory;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -104,6 +105,9 @@ pub struct Journal {
     pages: Mutex<Pages<File>>,
 }
 
+/// How many lines may wait for room on the disk.
+const WAITING: usize = 10_000;
+
 /// What lines are written to.
 trait Disk {
     fn append(&mut self, bytes: &[u8]) -> std::io::Result<()>;
@@ -131,23 +135,43 @@ struct Pages<D> {
     disk: D,
     /// The length of all whole lines.
     good: u64,
+    /// Lines that found no room and must not get lost: they come before the next one.
+    waiting: VecDeque<Vec<u8>>,
     /// A part of a line could not be cut off, or a flush failed, after which nothing tells what is on the disk.
     is_broken: bool,
 }
 
 impl<D: Disk> Pages<D> {
     fn new(disk: D) -> Self {
-        Self { disk, good: 0, is_broken: false }
+        Self { disk, good: 0, waiting: VecDeque::new(), is_broken: false }
     }
 
     /// Goes on behind the whole lines; what was written in part behind them is cut off.
     fn after(mut disk: D, good: u64) -> std::io::Result<Self> {
         disk.cut(good)?;
         disk.flush()?;
-        Ok(Self { disk, good, is_broken: false })
+        Ok(Self { disk, good, waiting: VecDeque::new(), is_broken: false })
     }
 
+    /// Writes the lines that wait, then this one.
     fn write(&mut self, line: &[u8], is_durable: bool) -> std::io::Result<()> {
+        while let Some(first) = self.waiting.pop_front() {
+            if let Err(error) = self.put(&first, false) {
+                self.waiting.push_front(first);
+                return Err(error);
+            }
+        }
+        self.put(line, is_durable)
+    }
+
+    /// Keeps a line for later.
+    fn keep(&mut self, line: Vec<u8>) {
+        if self.waiting.len() < WAITING {
+            self.waiting.push_back(line);
+        }
+    }
+
+    fn put(&mut self, line: &[u8], is_durable: bool) -> std::io::Result<()> {
         if self.is_broken {
             return Err(std::io::Error::other("an earlier line was not written in full"));
         }
@@ -221,18 +245,37 @@ impl Journal {
         &self.path
     }
 
-    /// Adds a line; `is_durable` = it is on the disk when this returns.
+    /// Adds a line; `is_durable` = it is on the disk when this returns. Lines that were kept come first: nothing is
+    /// announced as long as what happened before does not stand in the journal.
     ///
     /// A line is some hundred bytes, written where it is called: waiting for the disk is the point.
     pub fn write(&self, line: &Line, is_durable: bool) -> Result<(), Report> {
-        let mut text = serde_json::to_vec(line)
-            .map_err(|error| trouble(&self.path, "written", &std::io::Error::other(error)))?;
-        text.push(b'\n');
+        let text = self.text(line)?;
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let written = pages.write(&text, is_durable || death::is_due(&text));
         written.map_err(|error| trouble(&self.path, "written", &error))?;
         death::strike(&text);
         Ok(())
+    }
+
+    /// Adds a line about something that has happened already. When there is no room for it, it is kept and written before
+    /// the next one.
+    pub fn write_or_keep(&self, line: &Line, is_durable: bool) -> Result<(), Report> {
+        let text = self.text(line)?;
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = pages.write(&text, is_durable || death::is_due(&text)) {
+            pages.keep(text);
+            return Err(trouble(&self.path, "written", &error));
+        }
+        death::strike(&text);
+        Ok(())
+    }
+
+    fn text(&self, line: &Line) -> Result<Vec<u8>, Report> {
+        let mut text = serde_json::to_vec(line)
+            .map_err(|error| trouble(&self.path, "written", &std::io::Error::other(error)))?;
+        text.push(b'\n');
+        Ok(text)
     }
 
     /// Adds an event; the ones that end something are durable, mere progress is left out.
@@ -251,7 +294,7 @@ impl Journal {
             // it stands in the lines before
             *view = None;
         }
-        self.write(&Line::Event { event }, is_durable)
+        self.write_or_keep(&Line::Event { event }, is_durable)
     }
 }
 

@@ -71,6 +71,15 @@ impl Voice {
         held(&self.view).as_ref()?.steps.get(step)?.progress.clone()
     }
 
+    /// Writes a line about something that has happened; when there is no room for it, it is kept for later.
+    pub fn record_or_keep(&self, line: &Line, is_durable: bool) {
+        if let Some(journal) = &self.journal
+            && let Err(report) = journal.write_or_keep(line, is_durable)
+        {
+            tracing::error!(run = %self.run, "{report}");
+        }
+    }
+
     /// Writes a line that is no event; `is_durable` = it is on the disk when this returns.
     ///
     /// # Errors

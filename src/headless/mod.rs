@@ -1,7 +1,8 @@
 //! The same plans without a screen: lines for people, or JSON for programs.
 //!
 //! With `-o json`, a run is one [`RunEvent`](crate::domain::run::RunEvent) a line, in order, the last one `finished`;
-//! everything else is one object. Field names are stable. Errors go to standard error as text in either case.
+//! everything else is one object. Field names are stable. An error goes to standard error: as text, or with `-o json` as one
+//! object `{"error": {"kind", "message", "causes", "hint"}}`.
 
 pub mod check;
 mod crier;
@@ -91,6 +92,12 @@ pub fn json(value: &impl serde::Serialize) -> Result<(), Report> {
 pub fn notice(text: &str) {
     // nothing can be done when standard error is gone
     drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// Writes an error to standard error as one JSON object.
+pub fn complain_in_json(report: &Report) {
+    let text = serde_json::json!({ "error": report }).to_string();
+    notice(&text);
 }
 
 /// Writes an error to standard error, as the command line shows all errors: a sentence, reasons, a hint.

@@ -1,7 +1,9 @@
 //! `pitstop runs`: earlier runs, from their journals.
 
 use super::{Exit, Format, complain, json, line, text};
+use crate::backend::clock::now;
 use crate::domain::report::Report;
+use crate::domain::resume::obstacle;
 use crate::domain::run::{RunState, RunView, StepState};
 use crate::domain::text::count;
 use crate::domain::time::brief;
@@ -24,6 +26,8 @@ struct Page<'a> {
     context: &'a str,
     holder: &'a str,
     left: Vec<String>,
+    /// It ended otherwise than well and left something: to be resumed or aborted.
+    unsettled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<&'a RunView>,
 }
@@ -42,6 +46,7 @@ impl<'a> Page<'a> {
             context: &record.header.context,
             holder: &record.header.holder,
             left: record.left(),
+            unsettled: record.is_unsettled(),
             run: view.filter(|_| is_whole),
         }
     }
@@ -64,11 +69,36 @@ pub fn list(state_dir: &Path, format: Format) -> Result<Exit, Report> {
     for record in records {
         match (record, format) {
             (Ok(record), Format::Json) => json(&Page::new(&record, false))?,
-            (Ok(record), Format::Text) => line(&summary(&record))?,
-            (Err(report), _) => complain(&report),
+            (Ok(record), Format::Text) => {
+                line(&summary(&record))?;
+                for words in unsettled(&record) {
+                    line(&format!("    {words}"))?;
+                }
+            }
+            (Err(report), Format::Json) => super::complain_in_json(&report),
+            (Err(report), Format::Text) => complain(&report),
         }
     }
     Ok(Exit::Done)
+}
+
+/// What a run that ended otherwise than well left, and what can be done about it.
+fn unsettled(record: &Record) -> Vec<String> {
+    if !record.is_unsettled() {
+        return Vec::new();
+    }
+    let age = brief(now().since(record.header.at));
+    let mut words: Vec<String> = record.left().iter().map(|left| format!("left {age} ago: {left}")).collect();
+    words.extend(commands(record));
+    words
+}
+
+/// The commands that help on.
+fn commands(record: &Record) -> Vec<String> {
+    let id = &record.header.run;
+    let may_resume = record.view.as_ref().is_some_and(|view| obstacle(view).is_none());
+    let resume = may_resume.then(|| format!("go on with it: pitstop runs resume {id}"));
+    resume.into_iter().chain([format!("put it back:    pitstop runs abort {id}")]).collect()
 }
 
 fn summary(record: &Record) -> String {
@@ -125,9 +155,9 @@ pub fn show(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit, 
     for left in record.left() {
         line(&format!("left: {left}"))?;
     }
-    if record.is_orphan() {
-        for advice in advice(&record) {
-            line(&format!("do: {advice}"))?;
+    if record.is_unsettled() || record.is_orphan() {
+        for words in commands(&record) {
+            line(&words)?;
         }
     }
     Ok(Exit::Done)
@@ -144,27 +174,4 @@ pub fn report(state_dir: &Path, id: Option<&str>, format: Format) -> Result<Exit
         Format::Text => line(markdown(&account).trim_end())?,
     }
     Ok(Exit::Done)
-}
-
-/// What to do by hand about a run that was killed, in order.
-fn advice(record: &Record) -> Vec<String> {
-    use crate::domain::plan::StepKind;
-    let mut words = Vec::new();
-    for node in &record.header.nodes {
-        if record.memory.reboot_requested.is_some() {
-            let before = record.memory.boot_before.as_deref().unwrap_or("?");
-            words.push(format!(
-                "ssh {node} cat /proc/sys/kernel/random/boot_id  # another value than {before} = it has rebooted, do not ask again"
-            ));
-        }
-        if record.memory.has_cordoned {
-            words.push(format!(
-                "kubectl get node {node}, and when it is Ready and healthy: kubectl uncordon {node}"
-            ));
-        }
-    }
-    if record.view.as_ref().is_some_and(|view| view.has_done(StepKind::Lock)) {
-        words.push("pitstop runs unlock  # clears the maintenance lock once nobody renews it; pitstop check shows who holds it".to_owned());
-    }
-    words
 }

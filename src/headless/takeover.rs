@@ -6,35 +6,13 @@ use super::prompt::Prompt;
 use super::run::{Ask, Manner, confirm, follow};
 use super::{Exit, Format, line, notice};
 use crate::domain::config::Policy;
-use crate::domain::guard::{Errand, Request, World};
+use crate::domain::guard::{Errand, World};
 use crate::domain::ids::OpId;
-use crate::domain::plan::Plan;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{RunChange, RunView};
+use crate::domain::run::RunView;
 use crate::domain::undo::{Undo, undo};
 use crate::engine::journal::Record;
 use crate::engine::{Backends, Facts, may_take_over, put_back, resume as go_on};
-
-fn plan(record: &Record) -> Option<&Plan> {
-    record.events.iter().find_map(|event| match &event.change {
-        RunChange::Planned { plan } => Some(plan),
-        _ => None,
-    })
-}
-
-/// What the ladder is asked again: the run's own request.
-fn request(record: &Record) -> Request {
-    let (drain, lock) = plan(record).map(|plan| (plan.drain.clone(), plan.lock)).unwrap_or_default();
-    let resolve = plan(record).and_then(|plan| plan.resolve.clone());
-    Request {
-        kind: record.header.kind,
-        nodes: record.header.nodes.clone(),
-        drain,
-        blocked: false,
-        lock,
-        resolve,
-    }
-}
 
 fn alive(record: &Record) -> Result<(), Report> {
     if !record.is_alive {
@@ -60,7 +38,7 @@ pub async fn resume(
 ) -> Result<Exit, Report> {
     alive(record)?;
     may_take_over(record, &backends.settings, false)?;
-    let request = request(record);
+    let request = record.request();
     let facts = Facts::read(&backends).await?;
     let etcd = facts.etcd.clone();
     let lock = lock_of_others(&backends, &request, Some(&record.header.run)).await;
@@ -85,7 +63,7 @@ pub async fn abort(
 ) -> Result<Exit, Report> {
     alive(record)?;
     may_take_over(record, &backends.settings, true)?;
-    let request = request(record);
+    let request = record.request();
     if manner.format == Format::Text {
         for text in words(record.view.as_ref().map(undo).unwrap_or_default(), record.view.as_ref()) {
             line(&text)?;

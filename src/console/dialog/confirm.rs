@@ -38,6 +38,7 @@ pub fn build(model: &Model, request: Request) -> Result<Confirm, Report> {
         notice: None,
         prompt: Prompt::new(model.now),
         scroll: 0,
+        earlier: None,
         request,
     })
 }
@@ -82,7 +83,7 @@ pub fn differences(before: &[Target], now: &[Target]) -> Option<String> {
     Some(format!("{} {what} while this question stood: read it again", old.node))
 }
 
-fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result<(), Report> {
+pub(super) fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result<(), Report> {
     let denied = |message: String, hint: String| Err(Report::new(FailureKind::Denied, message).hint(hint));
     if let Some(chosen) = &request.resolve {
         return deny_second_resolution(model, chosen);

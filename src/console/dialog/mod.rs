@@ -5,12 +5,13 @@
 
 pub mod ask;
 pub mod confirm;
+pub mod earlier;
 pub mod host;
 pub mod resolve;
 
 use super::keymap::Command;
 use crate::domain::guard::{Request, Rung};
-use crate::domain::ids::{BudgetKey, NodeName, OpId};
+use crate::domain::ids::{BudgetKey, NodeName, OpId, RunId};
 use crate::domain::log::Level;
 use crate::domain::remedy::Remedy;
 use crate::domain::time::Stamp;
@@ -127,6 +128,8 @@ pub struct Target {
 pub struct Confirm {
     /// What is asked for.
     pub request: Request,
+    /// The earlier run that is gone on with, or put back; `None` = a new run.
+    pub earlier: Option<Earlier>,
     /// How much assent it needs.
     pub rung: Rung,
     /// `Drain worker-1?`
@@ -145,6 +148,15 @@ pub struct Confirm {
     pub prompt: Prompt,
     /// The first line shown, where not all fit.
     pub scroll: usize,
+}
+
+/// What is done about a run of an earlier process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// The run.
+    pub run: RunId,
+    /// Whether what it left is put back; else it is gone on with.
+    pub aborts: bool,
 }
 
 /// Asks before a run's own command.

@@ -54,6 +54,7 @@ const ROWS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets]);
 const LISTS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets, Pane::Log]);
 const NODES: Scope = Scope::In(&[Pane::Nodes]);
 const BLOCKS: Scope = Scope::In(&[Pane::Budgets, Pane::Run]);
+const RUN: Scope = Scope::In(&[Pane::Run]);
 use Command as C;
 use Scope::{Everywhere, OpenRun};
 
@@ -112,6 +113,7 @@ const COMMON: &[Binding] = &[
     bind(&[Key::char('r')], C::Reverse, ROWS, "", "sort the other way round"),
     bind(&[Key::char(' ')], C::Mark, NODES, "mark", "mark the selected row"),
     bind(&[Key::char('y')], C::Copy, Everywhere, "copy", "copy the selected name or line"),
+    bind(&[Key::char('e')], C::Report, RUN, "report", "copy the open run's report as Markdown"),
     bind(&[Key::char('j'), Key::of(Code::Down)], C::Down, Everywhere, "", "next row"),
     bind(&[Key::char('k'), Key::of(Code::Up)], C::Up, Everywhere, "", "row before"),
     bind(&[Key::char('g'), Key::of(Code::Home)], C::Top, Everywhere, "", "first row"),

@@ -175,6 +175,8 @@ pub enum Command {
     Reverse,
     /// Copy the selected row's name (of a log line: its text).
     Copy,
+    /// Copy the report of the open run.
+    Report,
     /// Mark the selected row.
     Mark,
     /// All that is known of the selected row.

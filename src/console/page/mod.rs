@@ -8,7 +8,6 @@ mod step;
 use super::dialog::resolve::offer_facts;
 use super::dialog::{Fact, Subject, Tone};
 use super::model::Model;
-use super::msg::Orphan;
 use crate::domain::ids::BudgetKey;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::remedy::Remedy;
@@ -56,21 +55,30 @@ fn way(model: &Model, key: &BudgetKey, remedy: Remedy) -> Option<Vec<Fact>> {
     Some(facts)
 }
 
-/// What earlier runs left, and the commands that help on.
+/// What an earlier run left, and what can be done about it.
 fn orphans(model: &Model) -> Vec<Fact> {
-    let one = |orphan: &Orphan| {
-        let mut facts = list(Tone::Attention, "left", orphan.left.iter().cloned());
-        facts.push(Fact::plain("run", format!("{}: {}", orphan.run, orphan.words)));
-        facts.push(Fact::plain("its story", format!("pitstop runs show {}", orphan.run)));
-        facts.push(Fact::plain("", ""));
-        facts
+    let all = &model.known.orphans;
+    let Some(orphan) = all.get(model.orphan_at.min(all.len().saturating_sub(1))) else {
+        return vec![Fact::plain("", "nothing is left of earlier runs")];
     };
-    let mut facts: Vec<Fact> = model.known.orphans.iter().flat_map(one).collect();
-    facts.push(Fact::toned(
-        Tone::Dim,
-        "note",
-        "nothing of it was taken up again: look at the node, then put it back",
-    ));
+    let mut facts = list(Tone::Attention, "left", orphan.left.iter().cloned());
+    facts.push(Fact::plain("run", format!("{}: {}", orphan.run, orphan.words)));
+    facts.push(Fact::plain("began", ago(model, orphan.at)));
+    facts.push(Fact::plain("", ""));
+    match &orphan.obstacle {
+        None => facts.push(Fact::plain("N", "go on with it: every step looks before it does anything")),
+        Some(why) => facts.push(Fact::toned(Tone::Dim, "N", format!("cannot be gone on with: {why}"))),
+    }
+    facts.push(Fact::plain("X", "put it back, step by step; then shows what differs from how it was found"));
+    if all.len() > 1 {
+        let words = format!("the next one ({} of {})", model.orphan_at + 1, all.len());
+        facts.push(Fact::plain("Tab", words));
+    }
+    facts.push(Fact::plain("", ""));
+    let id = &orphan.run;
+    facts.push(Fact::toned(Tone::Dim, "typed", format!("pitstop runs resume {id}")));
+    facts.push(Fact::toned(Tone::Dim, "", format!("pitstop runs abort {id}")));
+    facts.push(Fact::toned(Tone::Dim, "", format!("pitstop runs report {id}")));
     facts
 }
 

@@ -17,8 +17,10 @@ use crate::console::title::title;
 use crate::console::update::update;
 use crate::console::view::view;
 use crate::domain::feed::Observation;
+use crate::domain::ids::RunId;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::notice::Notice;
+use crate::domain::report::{FailureKind, Report};
 use crossterm::event::Event;
 use futures::{Stream, StreamExt};
 use ratatui::Terminal;
@@ -192,6 +194,7 @@ where
                     Effect::Unlock(path) => self.executor.unlock(path.clone(), self.secret.take()),
                     Effect::Record => self.record(),
                     Effect::Tell(notice) => self.tell(notice.clone()),
+                    Effect::CopyReport(run) => self.copy_report(run),
                     _ => {}
                 }
                 let answer = self.executor.perform(effect, &self.model);
@@ -249,6 +252,24 @@ where
             tokio::spawn(async move {
                 let _ = to.send(Msg::Recorded(written.await)).await;
             });
+        }
+    }
+
+    fn copy_report(&mut self, run: &RunId) {
+        let copied = self.executor.report(run).and_then(|text| {
+            self.outside.copy(&text).map_err(|error| Report::new(FailureKind::Local, error.to_string()))
+        });
+        if let Err(report) = copied {
+            let text = format!("the report of {run} was not copied: {}", report.line());
+            let line = LogLine {
+                at: now(),
+                level: Level::Error,
+                origin: Origin::System,
+                op: None,
+                node: None,
+                text,
+            };
+            let _ = update(&mut self.model, Msg::Log(line));
         }
     }
 

@@ -8,11 +8,12 @@ use crate::console::model::Model;
 use crate::console::msg::{Effect, Msg};
 use crate::domain::feed::{Liveness, Source};
 use crate::domain::guard::{Permit, Request};
-use crate::domain::ids::{BudgetKey, Generation, OpId};
+use crate::domain::ids::{BudgetKey, Generation, OpId, RunId};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{RunChange, RunCommand};
-use crate::engine::{self, Backends, Facts};
+use crate::engine::account::{Account, markdown};
+use crate::engine::{self, Backends, Facts, journal};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -149,6 +150,7 @@ impl Executor {
             Effect::Start { op, request, permit, automatic } => {
                 self.start(op, &request, permit, automatic, model)
             }
+            Effect::TakeOver { op, run, permit, aborts } => self.take_over(op, &run, permit, aborts),
             Effect::Command { op, command } => self.command(op, command),
             Effect::Reconnect => {
                 self.reconnect(Duration::ZERO);
@@ -181,7 +183,11 @@ impl Executor {
                 }
                 None
             }
-            Effect::Copy(_) | Effect::Record | Effect::Tell(_) | Effect::Unlock(_) => None,
+            Effect::Copy(_)
+            | Effect::CopyReport(_)
+            | Effect::Record
+            | Effect::Tell(_)
+            | Effect::Unlock(_) => None,
         }
     }
 
@@ -224,6 +230,36 @@ impl Executor {
             let found = engine::resolve::look(&cluster, &budget, &[]).await;
             let _ = to.send(Msg::Diagnosed(generation, budget, Box::new(found))).await;
         });
+    }
+
+    /// Goes on with a run of an earlier process, or puts back what it left.
+    fn take_over(&mut self, op: OpId, run: &RunId, permit: Permit, aborts: bool) -> Option<Msg> {
+        let taken = self.link.as_ref().map(|link| {
+            let backends = link.backends.clone();
+            let record = journal::find(&backends.settings.state_dir, Some(run.as_str()))?;
+            if aborts {
+                engine::put_back(backends, &record, permit, op, false)
+            } else {
+                engine::resume(backends, &record, permit, op, false)
+            }
+        });
+        let no_cluster = || Err(Report::new(FailureKind::Local, "there is no cluster yet"));
+        match taken.unwrap_or_else(no_cluster) {
+            Ok(run) => {
+                let task = tokio::spawn(tell_run(op, run.events, self.to.clone()));
+                self.runs.insert(op, Live { commands: run.commands, cancel: run.cancel, task });
+                None
+            }
+            Err(report) => Some(Msg::RunLost(op, report)),
+        }
+    }
+
+    /// The report of a run, as its journal tells it.
+    pub(super) fn report(&self, run: &RunId) -> Result<String, Report> {
+        let link = self.link.as_ref();
+        let link = link.ok_or_else(|| Report::new(FailureKind::Local, "there is no cluster yet"))?;
+        let record = journal::find(&link.backends.settings.state_dir, Some(run.as_str()))?;
+        Ok(markdown(&Account::new(&record)))
     }
 
     fn command(&mut self, op: OpId, command: RunCommand) -> Option<Msg> {

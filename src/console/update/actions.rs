@@ -2,12 +2,12 @@
 
 use super::flash;
 use crate::console::dialog::confirm::{build, differences, foreign_lock, request, targets, world};
-use crate::console::dialog::{Confirm, Dialog, Message};
+use crate::console::dialog::{Confirm, Dialog, Earlier, Message, earlier};
 use crate::console::model::Model;
-use crate::console::msg::Effect;
+use crate::console::msg::{Effect, Orphan};
 use crate::console::rows;
-use crate::domain::guard::{Assent, Request, Rung, grant};
-use crate::domain::ids::{NodeName, OpId};
+use crate::domain::guard::{Assent, Request, Rung, grant, grant_for};
+use crate::domain::ids::{NodeName, OpId, RunId};
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
 use crate::domain::report::Report;
@@ -84,15 +84,18 @@ pub(super) fn deny(model: &mut Model, report: &Report) {
 /// The question on top was answered with enough: looks once more whether it is still the same question, then starts.
 pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
     let Some(Dialog::Confirm(confirm)) = model.dialogs.pop() else { return Vec::new() };
-    let now = match request_now(model, &confirm) {
-        Ok(request) => request,
-        Err(report) => {
-            deny(model, &report);
-            return Vec::new();
-        }
+    let earlier = confirm.earlier.as_ref();
+    let built = match earlier {
+        None => request_now(model, &confirm).and_then(|now| {
+            let moved = now.resolve != confirm.request.resolve;
+            Ok((build(model, now)?, moved))
+        }),
+        Some(Earlier { run, aborts }) => match orphan(model, run) {
+            Some(orphan) => earlier::build(model, &orphan, *aborts).map(|fresh| (fresh, false)),
+            None => return Vec::new(),
+        },
     };
-    let moved = now.resolve != confirm.request.resolve;
-    let fresh = match build(model, now) {
+    let (fresh, moved) = match built {
         Ok(fresh) => fresh,
         Err(report) => {
             deny(model, &report);
@@ -110,7 +113,48 @@ pub(super) fn submit(model: &mut Model) -> Vec<Effect> {
         model.dialogs.push(Dialog::Confirm(Box::new(Confirm { notice: Some(notice), ..fresh })));
         return Vec::new();
     }
-    start(model, *confirm)
+    match confirm.earlier.clone() {
+        None => start(model, *confirm),
+        Some(which) => take_over(model, *confirm, which),
+    }
+}
+
+fn orphan(model: &Model, run: &RunId) -> Option<Orphan> {
+    model.known.orphans.iter().find(|orphan| orphan.run == *run).cloned()
+}
+
+/// A key on the page of what earlier runs left.
+pub(super) fn ask_earlier(model: &mut Model, aborts: bool) {
+    let Some(orphan) = model.known.orphans.get(model.orphan_at).cloned() else { return };
+    match earlier::build(model, &orphan, aborts) {
+        Ok(confirm) => model.dialogs.push(Dialog::Confirm(Box::new(confirm))),
+        Err(report) => deny(model, &report),
+    }
+}
+
+/// The question about an earlier run was answered.
+fn take_over(model: &mut Model, confirm: Confirm, which: Earlier) -> Vec<Effect> {
+    let Some(orphan) = orphan(model, &which.run) else { return Vec::new() };
+    let given = match confirm.rung {
+        Rung::Key => Assent::Key,
+        Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
+    };
+    let lock = earlier::lock_of_others(model, &orphan);
+    let errand = earlier::errand(&orphan, which.aborts);
+    let world = world(model, lock.as_deref());
+    let permit = match grant_for(errand, &model.setup.policy, &confirm.request, world, given) {
+        Ok(permit) => permit,
+        Err(report) => {
+            deny(model, &report);
+            return Vec::new();
+        }
+    };
+    let op = OpId(model.next_op);
+    model.next_op += 1;
+    model.starting.insert(op, confirm.request);
+    model.dialogs.retain(|dialog| !matches!(dialog, Dialog::Page(_)));
+    flash(model, Level::Info, format!("{} is taken up as {op}", which.run));
+    vec![Effect::TakeOver { op, run: which.run, permit, aborts: which.aborts }]
 }
 
 fn request_now(model: &Model, confirm: &Confirm) -> Result<Request, Report> {

@@ -39,6 +39,14 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         }
         Some(Dialog::Ways(_)) => resolve::press(model, key),
         Some(Dialog::Page(_)) if key.is(Key::char('y')) => copy_page(model),
+        Some(Dialog::Page(Page { subject: Subject::Orphans, .. })) if is_for_orphan(key) => {
+            match key.code {
+                Code::Tab => model.orphan_at = (model.orphan_at + 1) % model.known.orphans.len().max(1),
+                Code::Char('N') => actions::ask_earlier(model, false),
+                _ => actions::ask_earlier(model, true),
+            }
+            Vec::new()
+        }
         Some(Dialog::Page(page)) => {
             scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());
             Vec::new()
@@ -65,6 +73,11 @@ fn scroll_question(model: &mut Model, key: Key) -> bool {
         _ => return false,
     }
     true
+}
+
+/// The next of the earlier runs; go on with the one that is shown, or put back what it left.
+fn is_for_orphan(key: Key) -> bool {
+    !key.ctrl && !key.repeat && matches!(key.code, Code::Tab | Code::Char('N' | 'X'))
 }
 
 /// Copies a page: of a log line its text, else everything that is shown.

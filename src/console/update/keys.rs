@@ -123,6 +123,7 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
         C::Sort => lists::sort(model),
         C::Reverse => lists::reverse(model),
         C::Copy => return lists::copy(model),
+        C::Report => return lists::copy_report(model),
         C::Mark => lists::mark(model),
         C::Details => open_page(model),
         C::Block => return resolve::open_selected(model),

@@ -155,6 +155,13 @@ pub(super) fn copy(model: &mut Model) -> Vec<Effect> {
     vec![Effect::Copy(text)]
 }
 
+/// Copies the report of the open run, as its journal tells it.
+pub(super) fn copy_report(model: &mut Model) -> Vec<Effect> {
+    let Some(run) = model.open_run().map(|run| run.id.clone()) else { return Vec::new() };
+    flash(model, Level::Info, format!("copied the report; pitstop runs report {run} writes it too"));
+    vec![Effect::CopyReport(run)]
+}
+
 fn selected_of<K: Ord + Clone>(keys: &[K], list: &ListState<K>) -> Option<K> {
     list.current(keys).cloned()
 }

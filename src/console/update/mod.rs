@@ -106,6 +106,8 @@ fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
 }
 
 #[cfg(test)]
+mod earlier_tests;
+#[cfg(test)]
 mod hosts_tests;
 #[cfg(test)]
 mod look_tests;

@@ -110,6 +110,8 @@ fn check(effect: &Effect, key: Key, before: &Before) {
         | Effect::Unlock(_)
         | Effect::AskNeed(_)
         | Effect::Diagnose(_)
+        | Effect::CopyReport(_)
+        | Effect::TakeOver { .. }
         | Effect::Reconnect
         | Effect::Record
         | Effect::Tell(_)

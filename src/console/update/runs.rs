@@ -15,6 +15,10 @@ use crate::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
 pub(super) fn event(model: &mut Model, event: &RunEvent) -> Vec<Effect> {
     if let Some(run) = RunView::begin(event) {
         model.starting.remove(&event.op);
+        // one that was taken up again is told by its new process only
+        model.known.orphans.retain(|orphan| orphan.run != run.id);
+        model.orphan_at = 0;
+        model.runs.retain(|known| known.id != run.id);
         model.open = Some(event.op);
         model.lists.run.selected = None;
         if matches!(run.kind, Kind::Reboot | Kind::Resolve) && model.dialogs.is_empty() {

@@ -341,12 +341,7 @@ fn silence_is_not_a_lost_quorum() {
 
 #[test]
 fn what_an_earlier_run_left_is_called_out_until_it_is_read() {
-    let orphan = crate::console::msg::Orphan {
-        run: RunId::from("reboot-worker-2"),
-        brief: "worker-2 is cordoned".into(),
-        words: "stopped at drain, in lab".into(),
-        left: vec!["worker-2 is cordoned by this run: kubectl uncordon worker-2".into()],
-    };
+    let orphan = samples::orphan("worker-2");
     assert!(orphan.line().starts_with("worker-2 is cordoned: run reboot-worker-2"), "{}", orphan.line());
     let mut model = samples::model();
     update(&mut model, Msg::Orphans(vec![orphan]));

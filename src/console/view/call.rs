@@ -139,12 +139,28 @@ fn words_of(look: &Look, model: &Model, run: &RunView) -> Call {
                 format!("left: {}", run.left.join("; "))
             };
             let state = shown.word.clone();
+            let left = format!("{left}{}", compared(run));
             let mut call = call(format!("{who}: {} {state} in {span}", run.kind), left);
             if run.state == RunState::Interrupted {
                 call.rest = format!("{} {}", glyphs.unknown, "what its last step did is not known");
             }
             call
         }
+    }
+}
+
+/// What the last look at the world said, beside what was done on purpose: a new boot, pods that moved.
+fn compared(run: &RunView) -> String {
+    let changed: Vec<String> = run
+        .compared
+        .iter()
+        .filter(|one| !one.is_same())
+        .map(crate::domain::found::Difference::words)
+        .collect();
+    match (run.compared.is_empty(), changed.is_empty()) {
+        (true, _) => String::new(),
+        (_, true) => "; looked at again: all as it was found".to_owned(),
+        _ => format!("; looked at again: {}", changed.join(", ")),
     }
 }
 

@@ -121,6 +121,8 @@ struct Driver {
     is_paused: bool,
     /// An abort is carried out: another one adds nothing.
     is_undoing: bool,
+    /// A step of an action ended with a warning: unless it goes on by itself, the next change waits for a confirmation.
+    is_doubtful: bool,
     /// The steps of an abort wait for a confirmation each.
     asks_to_undo: bool,
     /// What is done about each step of the plan; the ones that are not in it are carried out.
@@ -146,6 +148,7 @@ impl Driver {
             is_automatic,
             is_paused: false,
             is_undoing: false,
+            is_doubtful: false,
             asks_to_undo: false,
             is_by_hand: false,
             window: None,
@@ -213,6 +216,7 @@ impl Driver {
                 },
                 Attempt::Ended(outcome) => {
                     if let Outcome::Warned(words) = outcome {
+                        self.is_doubtful = true;
                         self.warned(index, &words).await;
                     }
                     index += 1;

@@ -1,7 +1,7 @@
 //! What the engineer decides: the confirmation before a step, the decision after a failure, and orders in between.
 
 use super::Driver;
-use crate::domain::plan::Step;
+use crate::domain::plan::{Step, StepKind};
 use crate::domain::run::{RunChange, RunCommand, RunState};
 use std::time::Duration;
 
@@ -29,8 +29,10 @@ impl Driver {
             }
         }
         let is_held = self.hold(index).await;
-        let follows = self.step(index).is_some_and(|step| step.kind.follows());
-        let asks = if self.is_undoing { self.asks_to_undo } else { self.asks() };
+        let kind = self.step(index).map(|step| step.kind);
+        let follows = kind.is_some_and(StepKind::follows);
+        let is_doubtful = self.is_doubtful && kind.is_some_and(StepKind::changes);
+        let asks = if self.is_undoing { self.asks_to_undo } else { self.asks() || is_doubtful };
         let waits = is_held || !follows && (self.is_paused || (asks && !self.is_automatic));
         if self.cancel.is_cancelled() {
             return Decision::Interrupt;
@@ -47,6 +49,7 @@ impl Driver {
             match order {
                 RunCommand::Confirm(step) if step == index => {
                     self.is_paused = false;
+                    self.is_doubtful = false;
                     return self.decided(index, order, Decision::Go).await;
                 }
                 RunCommand::Automatic => match self.shut(index).await {

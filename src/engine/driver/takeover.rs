@@ -7,7 +7,6 @@ use super::{Driver, Run, header};
 use crate::backend::error::Error;
 use crate::domain::guard::Permit;
 use crate::domain::ids::{NodeName, OpId};
-use crate::domain::plan::Plan;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::resume::{course, obstacle};
 use crate::domain::run::{RunChange, RunCommand, RunState, RunView};
@@ -99,7 +98,7 @@ fn take_over(
     may_take_over(&record, settings, aborts)?;
     let damaged = || Report::new(FailureKind::Local, format!("{}: it holds no plan", record.path.display()));
     let view = record.view.take().ok_or_else(damaged)?;
-    let plan = planned(&record).ok_or_else(damaged)?;
+    let plan = record.plan().cloned().ok_or_else(damaged)?;
     let id = record.header.run.clone();
     journal.write(&Line::Header(header(&id, &plan, settings, &permit)), true)?;
     let by = settings.holder.clone();
@@ -126,13 +125,6 @@ fn take_over(
         driver.finish(end).await;
     });
     Ok(Run { id, commands, events, cancel })
-}
-
-fn planned(record: &Record) -> Option<Plan> {
-    record.events.iter().find_map(|event| match &event.change {
-        RunChange::Planned { plan } => Some(plan.clone()),
-        _ => None,
-    })
 }
 
 /// What was decided for this run in an earlier process still holds.

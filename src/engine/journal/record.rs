@@ -1,11 +1,13 @@
 //! Journals read back: what a run did, whether it ended, and what it left.
 
 use super::{Header, Line, VERSION, directory, trouble};
+use crate::domain::guard::Request;
 use crate::domain::ids::NodeName;
+use crate::domain::plan::Plan;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{Progress, RunEvent, RunState, RunView};
+use crate::domain::run::{Progress, RunChange, RunEvent, RunState, RunView};
 use crate::domain::time::Stamp;
-use crate::domain::undo::left;
+use crate::domain::undo::{holds_lock, left_without_lock};
 use crate::engine::memory::Memory;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -76,7 +78,7 @@ impl Record {
     pub fn left(&self) -> Vec<String> {
         let mut words = match &self.view {
             Some(view) if view.ended.is_some() => return view.left.clone(),
-            Some(view) => left(view, self.state()),
+            Some(view) => left_by(view, self.state(), self.is_alive),
             None => Vec::new(),
         };
         if !self.is_alive {
@@ -84,6 +86,23 @@ impl Record {
                 .extend(self.unanswered.iter().map(|change| format!("asked for, answer not seen: {change}")));
         }
         words
+    }
+
+    /// What its run was asked for.
+    pub fn request(&self) -> Request {
+        let plan = self.plan();
+        let (drain, lock) = plan.map(|plan| (plan.drain.clone(), plan.lock)).unwrap_or_default();
+        let resolve = plan.and_then(|plan| plan.resolve.clone());
+        let header = &self.header;
+        Request { kind: header.kind, nodes: header.nodes.clone(), drain, blocked: false, lock, resolve }
+    }
+
+    /// Its plan.
+    pub fn plan(&self) -> Option<&Plan> {
+        self.events.iter().find_map(|event| match &event.change {
+            RunChange::Planned { plan } => Some(plan),
+            _ => None,
+        })
     }
 
     /// The header of the process that wrote last.
@@ -100,6 +119,22 @@ impl Record {
         };
         self.memory.reboot_requested.is_some() && self.header.nodes.iter().any(is_announced)
     }
+}
+
+/// What a run without a last word left. Nobody marked its lock: it just is not renewed any more.
+fn left_by(view: &RunView, state: RunState, is_alive: bool) -> Vec<String> {
+    let mut words = left_without_lock(view, state);
+    if holds_lock(view) {
+        let id = &view.id;
+        words.push(if is_alive {
+            format!("the maintenance lock is held for run {id}")
+        } else {
+            format!(
+                "the maintenance lock was not given back, and nobody renews it: pitstop runs resume {id}, or runs abort {id}"
+            )
+        });
+    }
+    words
 }
 
 /// Reads one journal. A last line that was cut off is ignored, as it was written while the program was killed.

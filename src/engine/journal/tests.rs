@@ -158,3 +158,52 @@ fn nothing_is_glued_to_half_a_line_and_nothing_follows_a_failed_flush() {
     assert!(pages.write(b"one\n", true).is_err());
     assert!(pages.write(b"two\n", false).is_err(), "nobody knows what is on the disk");
 }
+
+#[test]
+fn what_happened_is_written_before_what_is_to_happen() {
+    let mut pages = Pages::new(Small { room: 6, may_cut: true, may_flush: true, ..Small::default() });
+    pages.write(b"one\n", true).unwrap();
+    assert!(pages.write(b"happened\n", false).is_err());
+    pages.keep(b"happened\n".to_vec());
+    // there is room for this one, and not for what comes before it
+    assert!(pages.write(b"2\n", true).is_err());
+    assert_eq!(pages.disk.bytes, b"one\n");
+    pages.disk.room = 100;
+    pages.write(b"next\n", true).unwrap();
+    assert_eq!(pages.disk.bytes, b"one\nhappened\nnext\n");
+}
+
+#[test]
+fn a_journal_is_gone_on_with_behind_its_whole_lines_by_one_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = begun(dir.path());
+    let path = journal.path().to_owned();
+    let refused = Journal::reopen(&path).unwrap_err();
+    assert!(refused.message.contains("under way in another process (ann@desk, process 1)"), "{refused}");
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [whole.as_slice(), b"{\"line\":\"resu"].concat()).unwrap();
+    let (journal, record) = Journal::reopen(&path).unwrap();
+    assert!(record.is_torn && !record.is_alive);
+    assert_eq!(std::fs::read(&path).unwrap(), whole, "the torn line is cut off");
+    journal.write(&Line::Header(Header { pid: 2, ..header("r1") }), true).unwrap();
+    assert!(Journal::reopen(&path).is_err(), "at most one process");
+    drop(journal);
+    let record = read(&path).unwrap();
+    assert_eq!((record.header.pid, record.last_header().pid, record.is_torn), (1, 2, false));
+}
+
+#[test]
+fn journals_that_tell_nothing_say_what_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let says = |text: &[u8]| {
+        let path = dir.path().join("x.jsonl");
+        std::fs::write(&path, text).unwrap();
+        read(&path).unwrap_err().message
+    };
+    assert!(says(b"").contains("the journal is empty"));
+    assert!(says(b"{\"line\":\"head").contains("first line was cut off"));
+    assert!(says(b"hello\n").contains("not a journal of pitstop"));
+    let newer = says(b"{\"line\":\"header\",\"version\":99,\"what\":1}\n");
+    assert!(newer.contains("newer pitstop (format 99"), "{newer}");
+}

@@ -39,6 +39,26 @@ fn not_passed(gates: &[Gate]) -> Option<Report> {
     Some(report.hint("put that right, then try the step again"))
 }
 
+/// The plan was made by what was known then: steps that it passes over must still be needless.
+fn still_fits(job: &Job, scene: &Scene) -> Result<(), Report> {
+    let passes_over = |kind: StepKind| {
+        job.shared
+            .plan
+            .steps
+            .iter()
+            .any(|step| step.kind == kind && step.node == job.step.node && step.not_applicable.is_some())
+    };
+    let is_short = passes_over(StepKind::Backup) || passes_over(StepKind::MoveLeader);
+    if !(scene.is_master && is_short) {
+        return Ok(());
+    }
+    let words = format!(
+        "{} hosts a control plane or an etcd member, and this plan was made without a backup of it",
+        job.node()?
+    );
+    Err(Report::new(FailureKind::Denied, words).hint("abort, then start again: the plan is made anew"))
+}
+
 fn before(job: &Job) -> Purpose {
     Purpose::Before {
         run: Some(job.shared.run.clone()),
@@ -51,6 +71,7 @@ fn before(job: &Job) -> Purpose {
 pub(super) async fn preflight(job: &Job) -> Ending {
     job.say("reading every gate");
     let (scene, gates) = look(job, before(job)).await?;
+    still_fits(job, &scene)?;
     if let Some(report) = not_passed(&gates) {
         return Err(report);
     }
@@ -103,6 +124,7 @@ pub(super) async fn recheck(job: &Job) -> Ending {
     // a reading may take a minute: it is as old as its beginning
     let began = now();
     let (scene, gates) = look(job, before(job)).await?;
+    still_fits(job, &scene)?;
     if let Some(report) = not_passed(&gates) {
         return Err(report);
     }
