@@ -50,6 +50,7 @@ impl Place {
                 as_groups: global.as_group.clone(),
                 request_timeout: global.request_timeout,
                 maintenance_namespace: None,
+                read_only: global.read_only || config.read_only,
             },
             state_dir: crate::config::state_dir(),
             snapshot_to: None,

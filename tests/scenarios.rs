@@ -9,6 +9,8 @@
 mod checks;
 #[path = "scenarios/races.rs"]
 mod races;
+#[path = "scenarios/roles.rs"]
+mod roles;
 #[path = "scenarios/stage.rs"]
 mod stage;
 #[path = "scenarios/story.rs"]
@@ -58,6 +60,17 @@ stories! {
     reboot_without_the_lock,
     reboot_forbidden_to_lock,
     unlock_what_was_left,
+    reboot_uncordoned_before_the_drain,
+    reboot_uncordoned_after_the_drain,
+    reboot_uncordoned_at_the_reboot,
+    reboot_uncordoned_while_away,
+    reboot_uncordoned_after_the_return,
+    reboot_node_deleted_in_the_drain,
+    reboot_node_deleted_after_the_drain,
+    reboot_node_deleted_while_away,
+    reboot_node_deleted_after_the_return,
+    reboot_cordoned_before_us,
+    reboot_note_changed,
     drain_of_two_workers,
     drain_blocked_by_a_budget,
     drain_refused,

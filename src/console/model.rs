@@ -4,6 +4,7 @@ use super::dialog::Dialog;
 use super::keymap::Preset;
 use super::list::ListState;
 use super::msg::Orphan;
+use crate::domain::access::Answer;
 use crate::domain::budget::BudgetRow;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::etcd::{EtcdView, Quorum};
@@ -136,6 +137,8 @@ pub struct Known {
     pub version: Option<String>,
     /// Tables that cannot be read, and why.
     pub trouble: BTreeMap<Kept, Report>,
+    /// What the API server said to each right; empty = not asked yet.
+    pub access: Vec<Answer>,
     /// How each source is.
     pub sources: BTreeMap<Source, Liveness>,
     /// Runs of earlier processes that did not end.

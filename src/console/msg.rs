@@ -1,6 +1,7 @@
 //! The whole protocol of the console: what comes in and what goes out, as plain data.
 
 use super::keymap::Key;
+use crate::domain::access::Answer;
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Liveness, Observation, Source};
 use crate::domain::guard::{Permit, Request};
@@ -70,6 +71,8 @@ pub enum Msg {
     Etcd(Generation, EtcdView),
     /// How a source is.
     Source(Generation, Source, Liveness),
+    /// What the API server allows us.
+    Access(Generation, Vec<Answer>),
     /// A host told of its boot.
     Host(Generation, NodeName, HostFacts),
     /// A host did not answer, or not as it should.

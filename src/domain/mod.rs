@@ -3,6 +3,7 @@
 //! Everything here is plain data that backend tasks fill, the engine judges and the console draws. Texts in rows
 //! have passed [`text::clean`] at the backend's border.
 
+pub mod access;
 pub mod actor;
 pub mod budget;
 pub mod config;

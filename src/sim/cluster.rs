@@ -186,6 +186,11 @@ impl Cluster {
         self.api.endpoint()
     }
 
+    /// How often what was asked of the API server, and how it answered.
+    pub fn tally(&self) -> Vec<super::api::Counted> {
+        self.api.tally()
+    }
+
     /// Keys and certificates.
     pub fn credentials(&self) -> &Credentials {
         self.credentials.get_or_init(|| self.fresh.clone())

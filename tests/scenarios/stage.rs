@@ -40,6 +40,11 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(scenario: &str) -> Self {
+        Self::acting(scenario, None)
+    }
+
+    /// The same, with requests to the API by another user.
+    pub fn acting(scenario: &str, user: Option<&str>) -> Self {
         let scenario = if scenario.contains('\n') || scenario.is_empty() {
             Scenario::parse(scenario).expect("a scenario")
         } else {
@@ -47,7 +52,7 @@ impl Stage {
         };
         let sim = Arc::new(sim::Cluster::start(scenario, Pace::default()).expect("a cluster"));
         let dir = tempfile::tempdir().expect("a directory");
-        let backends = backends(&sim, dir.path());
+        let backends = backends(&sim, dir.path(), user);
         Self { sim, backends, dir }
     }
 
@@ -56,8 +61,9 @@ impl Stage {
     }
 }
 
-fn backends(sim: &Arc<sim::Cluster>, dir: &Path) -> Backends {
-    let client = kube::Client::new(sim.endpoint(), "default");
+fn backends(sim: &Arc<sim::Cluster>, dir: &Path, user: Option<&str>) -> Backends {
+    let endpoint = user.map_or_else(|| sim.endpoint(), |user| sim.endpoint().as_user(user));
+    let client = kube::Client::new(endpoint, "default");
     let dialer = {
         let sim = sim.clone();
         Dialer::new(move |address| {
@@ -230,6 +236,14 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
         Deed::Interrupt => run.expect("a run").cancel.cancel(),
         Deed::Uncordon { node } => set_cordon(node, false),
         Deed::Cordon { node } => set_cordon(node, true),
+        Deed::DeleteNode { node } => {
+            stage.sim.act(sim::scenario::Action::DeleteNode { node: node.clone() }).await
+        }
+        Deed::Annotate { node, key, value } => {
+            let changed =
+                store.modify(&NODES, "", node, |node| node["metadata"]["annotations"][key] = json!(value));
+            changed.expect("the node");
+        }
         Deed::ApiDown { lasts } => stage.sim.faults().set_connection_for(Connection::Down, span(lasts)),
         Deed::Lock { holder, lasts } => {
             let lasts = lasts.as_deref().map_or(3600, |lasts| span(lasts).as_secs());

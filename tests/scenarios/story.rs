@@ -85,6 +85,10 @@ pub enum Deed {
     Uncordon { node: String },
     /// Somebody makes a node unschedulable.
     Cordon { node: String },
+    /// Somebody deletes the Node object.
+    DeleteNode { node: String },
+    /// Somebody changes an annotation of a node.
+    Annotate { node: String, key: String, value: String },
     /// The API does not answer.
     ApiDown { lasts: String },
     /// Another holds the maintenance lease.

@@ -82,6 +82,13 @@ impl Routes {
         Self { state: RwLock::new(State { all: vec![Arc::new(home)], preferred: 0, reachable: None }) }
     }
 
+    /// The same ways for another handle.
+    pub(super) fn over(known: &Self) -> Self {
+        let state = known.state.read().unwrap_or_else(PoisonError::into_inner);
+        let (all, preferred) = (state.all.clone(), state.preferred);
+        Self { state: RwLock::new(State { all, preferred, reachable: None }) }
+    }
+
     /// The preferred one first, then the others.
     pub(super) fn in_order(&self) -> Vec<Arc<Route>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);

@@ -81,6 +81,8 @@ pub struct KubeOptions {
     pub request_timeout: Option<Duration>,
     /// The namespace of the maintenance lease; `None` = `kube-system`.
     pub maintenance_namespace: Option<String>,
+    /// Refuses every request that changes something, whatever asks for it.
+    pub read_only: bool,
 }
 
 /// A stream of changes of a table. It reconnects and lists again by itself and never ends; an `Err` is a word about
@@ -99,6 +101,7 @@ struct Inner {
     routes: Routes,
     who: Who,
     request_timeout: Option<Duration>,
+    read_only: bool,
     daemonsets: daemonsets::Known,
     recent: recent::Recent,
 }
@@ -169,10 +172,25 @@ impl Cluster {
                 routes: Routes::new(route),
                 who,
                 request_timeout: options.request_timeout,
+                read_only: options.read_only,
                 daemonsets: daemonsets::Known::default(),
                 recent: recent::Recent::default(),
             }),
         }
+    }
+
+    /// The same cluster for somebody who only looks: every request that changes something is refused here.
+    #[must_use]
+    pub fn read_only(&self) -> Self {
+        let inner = Inner {
+            context: self.inner.context.clone(),
+            routes: Routes::over(&self.inner.routes),
+            who: self.inner.who.clone(),
+            request_timeout: self.inner.request_timeout,
+            read_only: true,
+            daemonsets: daemonsets::Known::default(),
+        };
+        Self { inner: Arc::new(inner), maintenance_namespace: self.maintenance_namespace.clone() }
     }
 
     /// The context's name.

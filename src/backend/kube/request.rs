@@ -133,6 +133,11 @@ impl Ask {
         self
     }
 
+    /// Whether it changes something. A question about one's own rights is written as one that creates, and creates nothing.
+    fn changes(&self) -> bool {
+        self.method != Method::GET && !self.path.starts_with("/apis/authorization.k8s.io/")
+    }
+
     /// The rule of a role that allows it, as it stands in a manifest; `None` = no object is asked for.
     pub(super) fn rule(&self) -> Option<String> {
         let (path, query) = self.path.split_once('?').unwrap_or((&self.path, ""));
@@ -214,6 +219,11 @@ pub(super) struct Answer {
 impl Inner {
     /// Sends a request and waits for the answer's head, whatever its status.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Response<Body>, Error> {
+        if self.read_only && ask.changes() {
+            let why = "this pitstop is read-only";
+            return Err(Error::new(FailureKind::Denied, ask.op, &ask.target, why)
+                .hint("start pitstop without --read-only"));
+        }
         let first = match open_on(ask, &self.routes.current()).await {
             Ok(response) => return Ok(response),
             Err((error, false)) => return Err(error),

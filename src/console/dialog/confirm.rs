@@ -4,6 +4,7 @@ use super::{Choice, Confirm, Fact, Prompt, Target, Toggle, Tone};
 use crate::console::forecast::{Tally, tally};
 use crate::console::model::Model;
 use crate::console::phase::{Pulse, node_phase, pulse, quorum_words};
+use crate::domain::access;
 use crate::domain::config::DrainOptions;
 use crate::domain::feed::Source;
 use crate::domain::guard::{Request, World, demand};
@@ -19,13 +20,21 @@ use crate::domain::time::brief;
 /// The request for a kind of run on some nodes, as the console's settings and the forecast make it.
 pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOptions) -> Request {
     let drains = matches!(kind, Kind::Drain | Kind::Reboot);
+    // without a right to leases the run can only go on without the lock, and the ladder asks for that word too
+    let is_unlocked = kind == Kind::Reboot && access::missing_lock(&model.known.access).is_some();
+    let lock = if is_unlocked { LockChoice::Without } else { LockChoice::Take };
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
-    Request { kind, nodes, drain, blocked, lock: LockChoice::Take, resolve: None }
+    Request { kind, nodes, drain, blocked, lock, resolve: None }
 }
 
 /// Puts the question, or says why the request is denied.
 pub fn build(model: &Model, request: Request) -> Result<Confirm, Report> {
     deny_beside_a_live_run(model, &request)?;
+    if let Some(why) = access::missing(&model.known.access, request.kind) {
+        let report =
+            Report::new(FailureKind::Forbidden, format!("{} is not allowed here: {why}", request.kind));
+        return Err(report.hint("bind the role pitstop-operator (rbac.yaml) to this user"));
+    }
     let lock = foreign_lock(model, request.lock);
     let rung = demand(&model.setup.policy, &request, world(model, lock.as_deref()))?;
     Ok(Confirm {
@@ -259,6 +268,11 @@ fn reboot_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec
         "consequence",
         "the host goes down and everything on it stops; nothing is touched before you confirm each step",
     ));
+    if let (LockChoice::Without, Some(why)) = (request.lock, access::missing_lock(&model.known.access)) {
+        let words =
+            format!("goes on WITHOUT the maintenance lock ({why}): nothing keeps another console away");
+        facts.push(Fact::toned(Tone::Bad, "unlocked", words));
+    }
     facts.extend(request.nodes.iter().flat_map(|node| etcd_facts(model, node)));
     facts.extend(tally.obstacles());
 }

@@ -2,7 +2,8 @@
 
 use super::{Binding, Command, Scope, bindings};
 use crate::console::model::{Model, Pane};
-use crate::domain::plan::StepKind;
+use crate::domain::access;
+use crate::domain::plan::{Kind, StepKind};
 use crate::domain::run::{RunState, RunView, StepState};
 use crate::domain::time::Stamp;
 use crate::domain::window::Opening;
@@ -90,6 +91,9 @@ pub fn obstacle(model: &Model, command: Command) -> Option<String> {
         C::Cordon | C::Uncordon | C::Drain | C::Reboot | C::Snapshot if !model.known.is_joined => {
             Some("no cluster: no kubeconfig could be read yet".to_owned())
         }
+        C::Cordon | C::Uncordon | C::Drain | C::Reboot if not_allowed(model, command).is_some() => {
+            not_allowed(model, command)
+        }
         C::Reconnect if model.live_runs().next().is_some() => Some("an operation is under way".to_owned()),
         C::Answer if model.known.questions.is_empty() => Some("SSH asks nothing".to_owned()),
         C::Orphans if model.known.orphans.is_empty() => Some("no earlier run left anything".to_owned()),
@@ -107,6 +111,18 @@ fn is_shut(run: &RunView, now: Stamp) -> bool {
         Opening::Closed { opens: Some(opens), .. } => now < opens.at,
         window => !window.is_open(),
     }
+}
+
+/// The rule of a role that is missing.
+fn not_allowed(model: &Model, command: Command) -> Option<String> {
+    let kind = match command {
+        Command::Cordon => Kind::Cordon,
+        Command::Uncordon => Kind::Uncordon,
+        Command::Drain => Kind::Drain,
+        Command::Reboot => Kind::Reboot,
+        _ => return None,
+    };
+    access::missing(&model.known.access, kind)
 }
 
 fn run_obstacle(model: &Model, command: Command) -> Option<String> {

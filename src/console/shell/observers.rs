@@ -2,8 +2,9 @@
 
 use super::probe;
 use crate::backend::etcd::observe_etcd;
-use crate::backend::kube::observe;
+use crate::backend::kube::{Cluster, observe};
 use crate::console::msg::Msg;
+use crate::domain::access;
 use crate::domain::etcd::EtcdNews;
 use crate::domain::feed::{Liveness, Observation, Source};
 use crate::domain::ids::Generation;
@@ -17,6 +18,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How often the etcd members are asked.
 const ETCD_EVERY: Duration = Duration::from_secs(2);
+/// How often our rights are asked for, and how soon again when that failed.
+const ACCESS_EVERY: Duration = Duration::from_mins(5);
+const ACCESS_RETRY: Duration = Duration::from_secs(5);
 /// How many questions to hosts may wait.
 const PROBES: usize = 1024;
 
@@ -44,6 +48,9 @@ impl Link {
             }
             None => absent(to, generation, Source::Etcd, "not to be reached, by the configuration"),
         }
+        let until = cancel.child_token();
+        let asking = tell_access(backends.cluster.clone(), generation, to.clone());
+        tokio::spawn(async move { until.run_until_cancelled(asking).await });
         let probes = if let Some(hosts) = &backends.hosts {
             let (ask, asked) = mpsc::channel(PROBES);
             probe::spawn(hosts.clone(), generation, asked, to.clone(), cancel.child_token());
@@ -126,6 +133,20 @@ async fn tell_seen(mut seen: mpsc::Receiver<Observation>, generation: Generation
         if to.send(Msg::Seen(generation, observation)).await.is_err() {
             return;
         }
+    }
+}
+
+/// What the API server allows us, once it answers; asked again now and then, as roles change.
+async fn tell_access(cluster: Cluster, generation: Generation, to: mpsc::Sender<Msg>) {
+    loop {
+        let answers = cluster.answers(access::all()).await;
+        let wait = if answers.is_ok() { ACCESS_EVERY } else { ACCESS_RETRY };
+        if let Ok(answers) = answers
+            && to.send(Msg::Access(generation, answers)).await.is_err()
+        {
+            return;
+        }
+        tokio::time::sleep(wait).await;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::console::model::{Known, Model};
 use crate::console::msg::{Effect, Orphan};
+use crate::domain::access::Answer;
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Delta, Liveness, Observation, Row, Source, apply, beat};
 use crate::domain::ids::{Generation, NodeName, PodKey};
@@ -208,6 +209,17 @@ pub(super) fn etcd(model: &mut Model, view: EtcdView) -> Vec<Effect> {
     for (level, text) in lines {
         say(model, level, None, text);
     }
+    Vec::new()
+}
+
+/// What the API server allows us. What is missing is said once, with the rule.
+pub(super) fn access(model: &mut Model, answers: Vec<Answer>) -> Vec<Effect> {
+    let mut missing: Vec<String> = answers.iter().filter_map(|(_, answer)| answer.clone()).collect();
+    missing.dedup();
+    if !missing.is_empty() && answers != model.known.access {
+        say(model, Level::Warn, None, format!("not allowed here: {}", missing.join("; ")));
+    }
+    model.known.access = answers;
     Vec::new()
 }
 

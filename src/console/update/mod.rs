@@ -48,6 +48,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Source(generation, source, liveness) => {
             when_current(model, generation, |model| feeds::source(model, source, liveness))
         }
+        Msg::Access(generation, answers) => {
+            when_current(model, generation, |model| feeds::access(model, answers))
+        }
         Msg::Host(generation, node, facts) => {
             when_current(model, generation, |model| hosts::told(model, node, facts))
         }

@@ -2,6 +2,7 @@
 
 use super::world::{Wishes, World};
 use crate::backend::clock::now;
+use crate::domain::access;
 use crate::domain::actor::{Actor, DaemonRow, Leader};
 use crate::domain::budget::BudgetRow;
 use crate::domain::etcd::{EtcdView, KeyspaceHash};
@@ -10,6 +11,7 @@ use crate::domain::host::{HostFacts, HostReadiness};
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::lock::{LeaseRow, LockChoice};
 use crate::domain::node::NodeRow;
+use crate::domain::plan::Kind;
 use crate::domain::pod::PodRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::time::Stamp;
@@ -210,7 +212,7 @@ impl Scene {
                     samples(backends, has_masters),
                     host_facts(backends, target.as_ref()),
                     host_readiness(backends, target.as_ref(), wants.readiness),
-                    rights(backends, wants.rights, wants.leases),
+                    rights(backends, wants.rights),
                 )
             },
         );
@@ -256,8 +258,7 @@ impl Scene {
 /// What is asked beyond the common.
 struct Wants {
     readiness: bool,
-    rights: bool,
-    leases: bool,
+    rights: Vec<access::Right>,
     quorum_read: bool,
     hash: bool,
     world: Wishes,
@@ -268,8 +269,10 @@ impl Wants {
         let is_before = matches!(purpose, Purpose::Before { .. });
         Self {
             readiness: is_before,
-            rights: is_before,
-            leases: !matches!(purpose, Purpose::Before { lock: LockChoice::Without, .. }),
+            rights: match purpose {
+                Purpose::Before { lock, .. } => access::needed(Kind::Reboot, *lock),
+                _ => Vec::new(),
+            },
             quorum_read: is_before,
             hash: matches!(purpose, Purpose::Return { .. }),
             world: Wishes {
@@ -335,32 +338,10 @@ async fn hash(backends: &Backends, is_wanted: bool) -> Option<Result<KeyspaceHas
     Some(etcd.hash_kv().await.map_err(Report::from))
 }
 
-/// Verb, group, resource, subresource, namespace: what a run does.
-const RIGHTS: [(&str, &str, &str, &str, bool); 10] = [
-    ("patch", "", "nodes", "", false),
-    ("list", "", "pods", "", false),
-    ("create", "", "pods", "eviction", false),
-    ("list", "policy", "poddisruptionbudgets", "", false),
-    ("get", "apps", "daemonsets", "", false),
-    ("list", "storage.k8s.io", "volumeattachments", "", false),
-    ("get", "coordination.k8s.io", "leases", "", true),
-    ("create", "coordination.k8s.io", "leases", "", true),
-    // a lease is taken over with PUT, renewed and given back with PATCH
-    ("update", "coordination.k8s.io", "leases", "", true),
-    ("patch", "coordination.k8s.io", "leases", "", true),
-];
-
-async fn rights(backends: &Backends, are_wanted: bool, with_leases: bool) -> Vec<Right> {
-    if !are_wanted {
-        return Vec::new();
-    }
-    let namespace = backends.settings.lease_namespace.as_str();
-    let wanted = RIGHTS.into_iter().filter(|right| with_leases || right.2 != "leases");
-    let asked = wanted.map(|(verb, group, resource, subresource, in_namespace)| async move {
-        let place = if in_namespace { namespace } else { "" };
-        let slash = if subresource.is_empty() { "" } else { "/" };
-        let answer = backends.cluster.may(verb, group, resource, subresource, place).await;
-        Right { what: format!("{verb} {resource}{slash}{subresource}"), answer: answer.map_err(Report::from) }
+async fn rights(backends: &Backends, wanted: Vec<access::Right>) -> Vec<Right> {
+    let asked = wanted.into_iter().map(|right| async move {
+        let answer = backends.cluster.answer(&right).await;
+        Right { what: right.words(), answer: answer.map_err(Report::from) }
     });
     futures::future::join_all(asked).await
 }

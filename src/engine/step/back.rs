@@ -20,8 +20,12 @@ pub(super) async fn back(job: &Job) -> Ending {
     let began = now();
     let boot = new_boot(job, &row, &before, began).await?;
     job.note(format!("{} answers with boot {boot} after {}", row.name, clock(now().since(began)))).await;
-    ready(job, &row, &boot, &memory).await?;
-    Ok(Outcome::Done(format!("boot {boot} instead of {before}, Ready after {}", clock(now().since(began)))))
+    let seen = ready(job, &row, &boot, &memory).await?;
+    let words = format!("boot {boot} instead of {before}, Ready after {}", clock(now().since(began)));
+    Ok(match super::hold::meanwhile(job, &seen) {
+        None => Outcome::Done(words),
+        Some(meanwhile) => Outcome::Warned(format!("{words}; {meanwhile}")),
+    })
 }
 
 /// The first time that the host answers with another boot id.
@@ -57,20 +61,23 @@ async fn new_boot(job: &Job, row: &NodeRow, before: &str, began: Stamp) -> Resul
 }
 
 /// The node reports that boot and is Ready, with a sign of life from after the reboot.
-async fn ready(job: &Job, row: &NodeRow, boot: &str, memory: &Memory) -> Result<(), Report> {
+async fn ready(job: &Job, row: &NodeRow, boot: &str, memory: &Memory) -> Result<NodeRow, Report> {
     let timing = &job.backends().settings.timing;
     let began = now();
     let deadline = began.plus(timing.ready);
     loop {
         let text = match job.backends().cluster.node(&row.name).await {
-            Ok(seen) => match missing(&seen, boot, memory) {
-                None => return Ok(()),
-                Some(what) => what,
-            },
+            Ok(seen) => {
+                super::hold::same(job, &seen)?;
+                match missing(&seen, boot, memory) {
+                    None => return Ok(seen),
+                    Some(what) => what,
+                }
+            }
             Err(error) if error.kind.is_passing() => {
                 format!("the host is back; the API does not answer: {error}")
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(super::hold::explain(error.into(), &row.name)),
         };
         if now() >= deadline {
             return Err(Report::new(

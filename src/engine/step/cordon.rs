@@ -9,7 +9,7 @@ use crate::domain::run::Outcome;
 use crate::engine::job::{Ending, Job};
 
 /// Whether the node's cordon is of this run, by the note on the node itself: the node was schedulable before.
-fn is_ours(job: &Job, row: &NodeRow) -> bool {
+pub(super) fn is_ours(job: &Job, row: &NodeRow) -> bool {
     row.cordon
         .as_ref()
         .is_some_and(|note| note.run.as_ref() == Some(&job.shared.run) && note.prior_cordoned != Some(true))
@@ -23,7 +23,7 @@ fn is_inherited(job: &Job, row: &NodeRow) -> bool {
     row.cordon.as_ref().is_some_and(|note| is_of(note) && note.prior_cordoned == Some(false))
 }
 
-fn by_whom(row: &NodeRow) -> String {
+pub(super) fn by_whom(row: &NodeRow) -> String {
     match &row.cordon {
         Some(note) => {
             let reason = note.reason.as_deref().map_or_else(String::new, |why| format!(" ({why})"));
@@ -36,7 +36,8 @@ fn by_whom(row: &NodeRow) -> String {
 /// Cordons the node, unless somebody else did before: then it stays theirs.
 pub(super) async fn cordon(job: &Job) -> Ending {
     let node = job.node()?;
-    let row = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await?;
+    let read = job.patiently("reading the node", || job.backends().cluster.node_object(node)).await;
+    let row = read.map_err(|report| super::hold::explain(report, node))?;
     same_node(job, &row)?;
     if job.memory().cordoned.contains(node) && !row.cordoned {
         // trying again is the engineer's word that it shall be so once more

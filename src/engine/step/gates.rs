@@ -124,29 +124,22 @@ pub(super) async fn recheck(job: &Job) -> Ending {
     // a reading may take a minute: it is as old as its beginning
     let began = now();
     let (scene, gates) = look(job, before(job)).await?;
+    is_there(job, &scene)?;
     still_fits(job, &scene)?;
     if let Some(report) = not_passed(&gates) {
         return Err(report);
     }
-    let node = job.node()?;
-    match scene.target() {
-        Some(row) if !row.cordoned => {
-            return Err(Report::new(
-                FailureKind::Conflict,
-                format!("{node} is schedulable: somebody uncordoned it"),
-            )
-            .hint("abort, or cordon it again and drain what came back, then try again"));
-        }
-        Some(row) if job.memory().node_uid.is_some_and(|uid| uid != row.uid) => {
-            return Err(Report::new(
-                FailureKind::Identity,
-                format!("{node} is another node under the same name by now"),
-            ));
-        }
-        _ => {}
+    if let Some(row) = scene.target() {
+        super::hold::check(job, row).await?;
     }
     job.remember(|memory| memory.rechecked = Some(began))?;
     Ok(Outcome::Done(format!("{} passed again", count(gates.len(), "gate"))))
+}
+
+/// The nodes could be read, and this one is not among them.
+fn is_there(job: &Job, scene: &Scene) -> Result<(), Report> {
+    let node = job.node()?;
+    if scene.nodes.is_ok() && scene.target().is_none() { Err(super::hold::gone(node)) } else { Ok(()) }
 }
 
 /// How old the last reading of all gates may be when the reboot is asked for.
@@ -178,18 +171,29 @@ pub(super) async fn verify(job: &Job) -> Ending {
     let poll = job.backends().settings.timing.poll;
     let mut passed_since: Option<Instant> = None;
     let mut steady: Option<Box<Steady>> = None;
+    let mut told: Option<String> = None;
     loop {
         let purpose = Purpose::Return { memory: Box::new(job.memory()), steady: steady.clone() };
         let (scene, gates) = look(job, purpose).await?;
+        is_there(job, &scene)?;
+        if let Some(row) = scene.target() {
+            super::hold::same(job, row)?;
+            if let Some(words) = super::hold::meanwhile(job, row).filter(|words| told.as_ref() != Some(words))
+            {
+                job.warn(words.clone()).await;
+                told = Some(words);
+            }
+        }
         let closed = closed(&gates);
         if closed.is_empty() {
             match passed_since {
                 Some(first) if first.elapsed() >= pause => {
                     let apart = brief(first.elapsed());
-                    return Ok(Outcome::Done(format!(
-                        "{} passed twice, {apart} apart",
-                        count(gates.len(), "gate")
-                    )));
+                    let words = format!("{} passed twice, {apart} apart", count(gates.len(), "gate"));
+                    return Ok(match told {
+                        None => Outcome::Done(words),
+                        Some(meanwhile) => Outcome::Warned(format!("{words}; {meanwhile}")),
+                    });
                 }
                 Some(_) => {}
                 None => {

@@ -8,6 +8,7 @@ mod backup;
 mod cordon;
 mod drain;
 mod gates;
+mod hold;
 mod leader;
 mod lock;
 mod predict;

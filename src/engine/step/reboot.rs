@@ -46,6 +46,8 @@ pub(super) async fn reboot(job: &Job) -> Ending {
         ));
     }
     super::gates::still_open(job).await?;
+    // what was read with the gates may be 15 s old: the node itself is looked at once more
+    super::hold::look(job).await?;
     let (before, heartbeat, seen) = (boot.clone(), row.heartbeat, row.clone());
     let change = format!("reboot {}", row.name);
     let go = async {

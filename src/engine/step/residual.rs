@@ -8,6 +8,7 @@ use crate::engine::job::{Ending, Job};
 pub(super) async fn residual(job: &Job) -> Ending {
     let node = job.node()?;
     let cluster = &job.backends().cluster;
+    super::hold::look(job).await?;
     loop {
         let pods = job.patiently("reading the node's pods", || cluster.pods_on(node)).await?;
         let volumes =
@@ -16,6 +17,7 @@ pub(super) async fn residual(job: &Job) -> Ending {
             pods.into_iter().partition(|pod| pod.mirror || pod.is_daemon());
         let left_by_selector = !job.shared.plan.drain.pod_selector.is_empty();
         if volumes.is_empty() && others.is_empty() {
+            super::hold::look(job).await?;
             return Ok(Outcome::Done(format!(
                 "{} of DaemonSets and static pods left, no volume attached",
                 count(stay.len(), "pod")

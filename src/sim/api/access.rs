@@ -4,7 +4,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::request::{Call, Place};
-use super::{Api, answer};
+use super::{Api, answer, roles};
 use crate::sim::store::Status;
 
 /// What access rules look at.
@@ -99,7 +99,8 @@ pub(super) fn review(api: &Api, call: &Call, kind: &str) -> Result<Response, Sta
     }
     match kind {
         "selfsubjectaccessreviews" => {
-            let forbidden = api.faults.forbids(&asked(call, &body["spec"]));
+            let asked = asked(call, &body["spec"]);
+            let forbidden = roles::forbid(&asked) || api.faults.forbids(&asked);
             body["kind"] = json!("SelfSubjectAccessReview");
             body["apiVersion"] = json!("authorization.k8s.io/v1");
             body["status"] = if forbidden {

@@ -13,6 +13,7 @@ use tower::{Service, ServiceExt};
 
 use super::Faults;
 use super::faults::{Connection, Dropped};
+use super::request::UserInfo;
 
 /// A tower service over the router: `kube::Client::new(endpoint, "default")`. While the server is down calls fail with
 /// [`io::ErrorKind::ConnectionRefused`]; a dropped request fails with [`io::ErrorKind::ConnectionReset`].
@@ -20,11 +21,19 @@ use super::faults::{Connection, Dropped};
 pub struct Endpoint {
     router: Router,
     faults: Faults,
+    user: Option<UserInfo>,
 }
 
 impl Endpoint {
     pub(super) fn new(router: Router, faults: Faults) -> Endpoint {
-        Endpoint { router, faults }
+        Endpoint { router, faults, user: None }
+    }
+
+    /// The same for another user, as if by a certificate of that name.
+    #[must_use]
+    pub fn as_user(mut self, name: &str) -> Endpoint {
+        self.user = Some(UserInfo { name: name.to_owned(), groups: vec!["system:authenticated".to_owned()] });
+        self
     }
 }
 
@@ -41,7 +50,10 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(user) = &self.user {
+            request.extensions_mut().insert(user.clone());
+        }
         let router = self.router.clone();
         let mut connection = self.faults.connection();
         Box::pin(async move {

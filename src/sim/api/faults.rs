@@ -279,7 +279,7 @@ impl Faults {
     /// 403 when a rule takes the right away.
     pub(super) fn authorize(&self, call: &Call) -> Result<(), Status> {
         let what = Attributes::of(call);
-        if self.forbids(&what) { Err(what.forbidden()) } else { Ok(()) }
+        if super::roles::forbid(&what) || self.forbids(&what) { Err(what.forbidden()) } else { Ok(()) }
     }
 
     /// What the webhooks say to a change (wording: webhook `statuserror.go`).

@@ -24,6 +24,7 @@ mod patch;
 mod protobuf;
 mod read;
 mod request;
+mod roles;
 mod scale;
 pub mod selector;
 mod strategic;
