@@ -6,7 +6,6 @@ use super::text::Teller;
 use super::{Exit, Format, json, line, plan};
 use crate::backend::clock::now;
 use crate::backend::herald::Herald;
-use crate::domain::access;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
 use crate::domain::ids::{NodeName, OpId};
@@ -54,7 +53,7 @@ pub async fn run(
     if request.kind == Kind::Drain && !manner.is_confirmed {
         request.blocked = plan::is_blocked(&backends, &request).await?;
     }
-    may_begin(&backends, &mut request, manner).await?;
+    super::rights::may_begin(&backends, &mut request, manner).await?;
     let lock = plan::lock(&backends, &request).await;
     let etcd = facts.etcd.clone();
     let world = World {
@@ -89,33 +88,6 @@ pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Res
         resolve: None,
     };
     run(backends, policy, request, manner).await
-}
-
-/// Asks the API server whether it allows everything that the run will do, and names the rule that is missing. Where only the
-/// maintenance lock is out of reach, whoever sits at a terminal is asked to go on without it: the ladder's question then asks
-/// for that word too. (What cannot be asked now is asked again by the run's gates.)
-async fn may_begin(backends: &Backends, request: &mut Request, manner: &Manner) -> Result<(), Report> {
-    let Ok(answers) = backends.cluster.answers(access::needed(request.kind, request.lock)).await else {
-        return Ok(());
-    };
-    let denied = |why: String| {
-        Report::new(FailureKind::Denied, format!("{} is not allowed here: {why}", request.kind))
-    };
-    if let Some(why) = access::missing(&answers, request.kind) {
-        return Err(denied(why).hint("bind the role pitstop-operator (rbac.yaml) to this user"));
-    }
-    let Some(why) = access::missing_lock(&answers).filter(|_| request.kind == Kind::Reboot) else {
-        return Ok(());
-    };
-    if manner.is_confirmed || !prompt::is_possible() {
-        return Err(denied(why)
-            .hint("bind the Role pitstop-operator (rbac.yaml), or go on without the lock: --unlocked"));
-    }
-    super::notice(&format!(
-        "the maintenance lock cannot be used here: {why}; nothing would keep another console away"
-    ));
-    request.lock = LockChoice::Without;
-    Ok(())
 }
 
 /// Lets the engineer answer what SSH asks before anything depends on it: hosts of the nodes, and of the control planes (etcd).

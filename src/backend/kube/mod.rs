@@ -36,6 +36,7 @@ mod watch;
 mod testing;
 
 pub use borrow::{Bound, Scale};
+pub use endpoints::Readiness;
 pub use observe::observe;
 pub use owners::BudgetDetail;
 pub use refusal::Refusal;

@@ -2,6 +2,8 @@
 
 use super::world::{Wishes, World};
 use crate::backend::clock::now;
+use crate::backend::error::Error;
+use crate::backend::kube::Readiness;
 use crate::domain::access;
 use crate::domain::actor::{Actor, DaemonRow, Leader};
 use crate::domain::budget::BudgetRow;
@@ -199,22 +201,9 @@ impl Scene {
         // stamps are as old as the reading of the nodes, which came first
         let clock = cluster.server_time().await.unwrap_or_else(|_| now());
         let ((pods, api, lease), world, (etcd, host, readiness, rights)) = futures::join!(
-            async {
-                futures::join!(
-                    cluster.pods(),
-                    cluster.api_servers(),
-                    cluster.lease_read(&settings.lease_namespace)
-                )
-            },
+            common(backends),
             World::read(cluster, clock, wants.world),
-            async {
-                futures::join!(
-                    samples(backends, has_masters),
-                    host_facts(backends, target.as_ref()),
-                    host_readiness(backends, target.as_ref(), wants.readiness),
-                    rights(backends, wants.rights),
-                )
-            },
+            special(backends, target.as_ref(), has_masters, &wants),
         );
         let is_master = is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
@@ -253,6 +242,35 @@ impl Scene {
             rights,
         }
     }
+}
+
+type Common = (
+    Result<Vec<PodRow>, Error>,
+    (Result<Vec<String>, Error>, Result<Vec<Readiness>, Error>),
+    Result<Option<LeaseRow>, Error>,
+);
+
+/// What every purpose asks: pods, API servers, the maintenance lease.
+async fn common(backends: &Backends) -> Common {
+    let cluster = &backends.cluster;
+    futures::join!(
+        cluster.pods(),
+        cluster.api_servers(),
+        cluster.lease_read(&backends.settings.lease_namespace)
+    )
+}
+
+type Special =
+    (Option<Samples>, Option<Result<HostFacts, Report>>, Option<Result<HostReadiness, Report>>, Vec<Right>);
+
+/// What some purposes ask: etcd twice, the host, our rights.
+async fn special(backends: &Backends, target: Option<&NodeRow>, has_masters: bool, wants: &Wants) -> Special {
+    futures::join!(
+        samples(backends, has_masters),
+        host_facts(backends, target),
+        host_readiness(backends, target, wants.readiness),
+        rights(backends, wants.rights.clone()),
+    )
 }
 
 /// What is asked beyond the common.

@@ -1,0 +1,41 @@
+//! What the API server has to allow before a run begins, and what is asked when only the maintenance lock is out of reach.
+
+use super::run::Manner;
+use super::{notice, prompt};
+use crate::domain::access;
+use crate::domain::guard::Request;
+use crate::domain::lock::LockChoice;
+use crate::domain::plan::Kind;
+use crate::domain::report::{FailureKind, Report};
+use crate::engine::Backends;
+
+/// Asks the API server whether it allows everything that the run will do, and names the rule that is missing. Where only the
+/// maintenance lock is out of reach, whoever sits at a terminal is asked to go on without it: the ladder's question then asks
+/// for that word too. (What cannot be asked now is asked again by the run's gates.)
+pub(super) async fn may_begin(
+    backends: &Backends,
+    request: &mut Request,
+    manner: &Manner,
+) -> Result<(), Report> {
+    let Ok(answers) = backends.cluster.answers(access::needed(request.kind, request.lock)).await else {
+        return Ok(());
+    };
+    let denied = |why: String| {
+        Report::new(FailureKind::Denied, format!("{} is not allowed here: {why}", request.kind))
+    };
+    if let Some(why) = access::missing(&answers, request.kind) {
+        return Err(denied(why).hint("bind the role pitstop-operator (rbac.yaml) to this user"));
+    }
+    let Some(why) = access::missing_lock(&answers).filter(|_| request.kind == Kind::Reboot) else {
+        return Ok(());
+    };
+    if manner.is_confirmed || !prompt::is_possible() {
+        return Err(denied(why)
+            .hint("bind the Role pitstop-operator (rbac.yaml), or go on without the lock: --unlocked"));
+    }
+    notice(&format!(
+        "the maintenance lock cannot be used here: {why}; nothing would keep another console away"
+    ));
+    request.lock = LockChoice::Without;
+    Ok(())
+}
