@@ -16,7 +16,7 @@ use crate::domain::selector;
 use crate::engine::{Backends, journal};
 use crate::headless::resolve::{self, Wish};
 use crate::headless::run::Manner;
-use crate::headless::{Exit, Format, check, info, notice, plan, run, runs, takeover};
+use crate::headless::{Exit, Format, check, info, notice, plan, restore, run, runs, takeover};
 use crate::logging::{self, LogFile};
 use crate::opening::open;
 use crate::{config, rehearsal};
@@ -146,6 +146,9 @@ async fn plan_of(global: &Global, command: Command) -> Result<Exit, Report> {
     let place = Place::new(global)?;
     let backends = backends(&place).await?;
     let policy = place.policy(backends.cluster.context());
+    if target.kind == Action::Restore {
+        return restore::restore(&backends, output.into()).await;
+    }
     if target.kind == Action::Resolve {
         let wish = Wish { budgets: target.nodes, remedy: None, pods: pods.pods };
         return resolve::plan(&backends, &policy, &wish, output.into()).await;
@@ -193,7 +196,7 @@ async fn asked(
 ) -> Result<Request, Report> {
     let wrong = |words: String| Report::new(FailureKind::Local, words);
     let drain = flags.options()?;
-    let kind = Kind::from(target.kind);
+    let kind = Kind::try_from(target.kind)?;
     if drain.parallel > 1 && kind != Kind::Drain {
         return Err(wrong(format!("--parallel is for drains, not for {kind}")));
     }

@@ -4,6 +4,7 @@ use crate::backend::store::Location;
 use crate::config::{Preset, ThemeName};
 use crate::domain::plan::Kind;
 use crate::domain::remedy::Remedy;
+use crate::domain::report::{FailureKind, Report};
 use crate::domain::time::parse_span;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -241,7 +242,7 @@ pub struct Target {
     /// What to do
     #[arg(value_enum)]
     pub kind: Action,
-    /// Names of the nodes; reboot takes exactly one. For resolve: the budget, as NAMESPACE/NAME
+    /// Names of the nodes; reboot takes exactly one, restore none. For resolve: the budget, as NAMESPACE/NAME
     #[arg(value_name = "NODE")]
     pub nodes: Vec<String>,
     /// All nodes whose labels match, instead of names
@@ -262,17 +263,25 @@ pub enum Action {
     Reboot,
     /// A way out of a disruption budget that blocks a drain
     Resolve,
+    /// Get etcd back from the newest verified snapshot: printed by plan, never run
+    Restore,
 }
 
-impl From<Action> for Kind {
-    fn from(action: Action) -> Self {
-        match action {
+impl TryFrom<Action> for Kind {
+    type Error = Report;
+
+    fn try_from(action: Action) -> Result<Self, Report> {
+        Ok(match action {
             Action::Cordon => Self::Cordon,
             Action::Uncordon => Self::Uncordon,
             Action::Drain => Self::Drain,
             Action::Reboot => Self::Reboot,
             Action::Resolve => Self::Resolve,
-        }
+            Action::Restore => {
+                return Err(Report::new(FailureKind::Denied, "a restore is never run by pitstop")
+                    .hint("pitstop plan restore prints the way, with your own paths and the newest verified snapshot"));
+            }
+        })
     }
 }
 

@@ -27,6 +27,7 @@ pub mod plan;
 pub mod pod;
 pub mod remedy;
 pub mod report;
+pub mod restore;
 pub mod resume;
 pub mod run;
 pub mod secret;

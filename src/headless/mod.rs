@@ -12,6 +12,7 @@ pub mod info;
 pub mod plan;
 mod prompt;
 pub mod resolve;
+pub mod restore;
 mod rights;
 pub mod run;
 pub mod runs;

@@ -73,6 +73,7 @@ impl Etcd {
             taken,
             has_quorum: view.leader().is_some(),
             members: view.members.iter().map(as_meta).collect(),
+            place: self.found(),
         };
         let (path, meta) = part.finish(sha256, describe).await?;
         Ok(SnapshotFile { path, meta })

@@ -94,6 +94,7 @@ pub(super) mod tests {
             taken: Stamp(taken),
             has_quorum: true,
             members: Vec::new(),
+            place: None,
         };
         part.finish(sha256, describe).await.expect("finish").0
     }

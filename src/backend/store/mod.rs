@@ -6,6 +6,7 @@
 pub mod here;
 pub mod keep;
 pub mod list;
+pub mod object;
 pub(crate) mod part;
 pub mod remote;
 pub mod verify;
@@ -14,6 +15,7 @@ pub use list::{Listed, list, newest_verified};
 pub use remote::{Location, S3Options, Upload};
 pub use verify::verify;
 
+use crate::domain::etcd::place::Place;
 use crate::domain::ids::NodeName;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,9 @@ pub struct SnapshotMeta {
     /// The members at that time: what a restore needs when nobody can be asked any more.
     #[serde(default)]
     pub members: Vec<MemberMeta>,
+    /// Where etcd lived, when that was found out.
+    #[serde(default)]
+    pub place: Option<Place>,
 }
 
 /// A member as a sidecar keeps it.

@@ -4,7 +4,7 @@ mod copies;
 mod pace;
 
 use crate::backend::clock::now;
-use crate::backend::store::{self, Location, SnapshotFile, here};
+use crate::backend::store::{self, Location, SnapshotFile, here, object};
 use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
@@ -56,6 +56,7 @@ pub(super) async fn backup(job: &Job) -> Ending {
     let file = snapshot(job, rows, &mut account).await?;
     let mut files = vec![file.path.clone()];
     files.extend(host_files(job, &mut account).await?);
+    files.extend(config_map(job, &mut account).await?);
     copy_all(job, &files, on_node.is_some(), &mut account).await?;
     if let Some(node) = on_node.filter(|_| job.backends().settings.backup.upload.is_none()) {
         account.warn(format!("it lies on {node} itself: copy it elsewhere"));
@@ -162,6 +163,27 @@ async fn host_files(job: &Job, account: &mut Account) -> Result<Option<PathBuf>,
             Ok(None)
         }
     }
+}
+
+/// What kubeadm keeps in the cluster, which no file of the host holds. Where there is none there is nothing to say.
+async fn config_map(job: &Job, account: &mut Account) -> Result<Option<PathBuf>, Report> {
+    let Some(node) = job.step.node.as_ref().filter(|_| job.shared.plan.kind == Kind::Reboot) else {
+        return Ok(None);
+    };
+    let (namespace, name) = ("kube-system", "kubeadm-config");
+    let data = match job.backends().cluster.config_map(namespace, name).await {
+        Ok(Some(data)) => data,
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            account.warn(format!("the ConfigMap {name} was not saved: {error}"));
+            return Ok(None);
+        }
+    };
+    let dir = &job.backends().settings.snapshot_dir;
+    let storing = object::store_config_map(dir, node, (namespace, name), &data, job.permit());
+    let file = job.change(&format!("store the ConfigMap {name}"), storing).await?;
+    account.add(format!("ConfigMap {name}: {}", file.path.display()));
+    Ok(Some(file.path))
 }
 
 /// Whether a file of an earlier attempt is still there and recent.

@@ -1,0 +1,76 @@
+//! An object of the API as a file beside the archive of a host: `kube-system/kubeadm-config` and its like.
+
+use super::part::{Part, hex};
+use super::{ArchiveFile, ArchiveMeta, safe_for_name, stamp_for_name};
+use crate::backend::clock;
+use crate::backend::error::Error;
+use crate::domain::guard::{Change, Permit};
+use crate::domain::ids::NodeName;
+use ring::digest::{SHA256, digest};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Stores a ConfigMap as JSON that `kubectl apply` takes. Readable by its owner only, flushed, read back, with a sidecar.
+pub async fn store_config_map(
+    dir: &Path,
+    node: &NodeName,
+    (namespace, name): (&str, &str),
+    data: &BTreeMap<String, String>,
+    permit: &Permit,
+) -> Result<ArchiveFile, Error> {
+    permit.check(&Change::Snapshot)?;
+    let object = serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": { "namespace": namespace, "name": name },
+        "data": data,
+    });
+    let text = format!("{object:#}\n");
+    let taken = clock::now();
+    let file =
+        format!("{}-{}-{}.config", safe_for_name(node.as_str()), safe_for_name(name), stamp_for_name(taken));
+    let mut part = Part::create(dir, &file).await?;
+    part.write(text.as_bytes()).await?;
+    let describe = |size, sha256| ArchiveMeta {
+        node: node.0.clone(),
+        boot_id: String::new(),
+        paths: vec![format!("configmaps/{namespace}/{name}")],
+        entries: 1,
+        sha256,
+        size,
+        taken,
+    };
+    let (path, meta) = part.finish(hex(digest(&SHA256, text.as_bytes()).as_ref()), describe).await?;
+    Ok(ArchiveFile { path, meta })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::config::{DrainOptions, Policy};
+    use crate::domain::guard::{Assent, Request, World, grant};
+    use crate::domain::lock::LockChoice;
+    use crate::domain::plan::Kind;
+
+    #[tokio::test]
+    async fn it_is_stored_as_kubectl_takes_it() {
+        let dir = tempfile::tempdir().expect("dir");
+        let world = World { nodes: None, etcd: None, lock: None };
+        let wanted = Request {
+            kind: Kind::Snapshot,
+            nodes: Vec::new(),
+            drain: DrainOptions::default(),
+            blocked: false,
+            lock: LockChoice::Take,
+            resolve: None,
+        };
+        let permit = grant(&Policy::default(), &wanted, world, Assent::Key).expect("permit");
+        let data = [("ClusterConfiguration".to_owned(), "kind: ClusterConfiguration\n".to_owned())].into();
+        let key = ("kube-system", "kubeadm-config");
+        let file = store_config_map(dir.path(), &"cp-1".into(), key, &data, &permit).await.expect("stored");
+        let text = std::fs::read_to_string(&file.path).expect("read");
+        let object: serde_json::Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(object["data"]["ClusterConfiguration"], "kind: ClusterConfiguration\n");
+        assert_eq!((object["kind"].as_str(), file.meta.size), (Some("ConfigMap"), text.len() as u64));
+    }
+}
