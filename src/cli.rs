@@ -242,7 +242,7 @@ pub struct Target {
     /// What to do
     #[arg(value_enum)]
     pub kind: Action,
-    /// Names of the nodes; reboot takes exactly one, restore none. For resolve: the budget, as NAMESPACE/NAME
+    /// Names of the nodes; reboot and power-cycle take exactly one, restore none. For resolve: the budget, as NAMESPACE/NAME
     #[arg(value_name = "NODE")]
     pub nodes: Vec<String>,
     /// All nodes whose labels match, instead of names
@@ -265,6 +265,8 @@ pub enum Action {
     Resolve,
     /// Get etcd back from the newest verified snapshot: printed by plan, never run
     Restore,
+    /// Cut a machine's power and give it back, through its management controller (BMC)
+    PowerCycle,
 }
 
 impl TryFrom<Action> for Kind {
@@ -277,6 +279,7 @@ impl TryFrom<Action> for Kind {
             Action::Drain => Self::Drain,
             Action::Reboot => Self::Reboot,
             Action::Resolve => Self::Resolve,
+            Action::PowerCycle => Self::PowerCycle,
             Action::Restore => {
                 return Err(Report::new(FailureKind::Denied, "a restore is never run by pitstop")
                     .hint("pitstop plan restore prints the way, with your own paths and the newest verified snapshot"));

@@ -136,6 +136,7 @@ fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Backends
         backup,
         state_dir: place.state_dir.clone(),
         timing: place.timing(config),
+        service: config.service(),
     };
     Backends { cluster, etcd, hosts, reserved: Reserved::default(), settings }
 }

@@ -7,5 +7,7 @@ pub mod etcd;
 pub mod herald;
 pub mod host;
 pub mod kube;
+pub mod local;
+pub mod power;
 pub mod store;
 pub mod webhook;

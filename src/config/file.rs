@@ -1,6 +1,7 @@
 //! The shape of the configuration file.
 
 use super::notify::{NotifyConfig, WindowConfig};
+use super::service::{BmcConfig, RebootConfig};
 use super::ssh::SshConfig;
 use crate::backend::etcd::{Access, EtcdOptions};
 use crate::backend::store::{Location, S3Options};
@@ -79,6 +80,10 @@ pub struct ClusterConfig {
     pub etcd: EtcdConfig,
     /// How hosts are reached.
     pub ssh: SshConfig,
+    /// Who reboots nodes, and what runs before.
+    pub reboot: RebootConfig,
+    /// Management controllers by node.
+    pub bmc: BTreeMap<NodeName, BmcConfig>,
     /// Where snapshots go.
     pub snapshot: SnapshotConfig,
     /// Times.
@@ -93,6 +98,8 @@ impl Default for ClusterConfig {
             maintenance_namespace: "kube-system".to_owned(),
             etcd: EtcdConfig::default(),
             ssh: SshConfig::default(),
+            reboot: RebootConfig::default(),
+            bmc: BTreeMap::new(),
             snapshot: SnapshotConfig::default(),
             timing: TimingConfig::default(),
             window: Vec::new(),
@@ -120,6 +127,7 @@ impl ClusterConfig {
             path.iter_mut().for_each(resolve);
         }
         self.ssh.paths().for_each(resolve);
+        self.bmc.values_mut().flat_map(BmcConfig::paths).for_each(resolve);
     }
 }
 

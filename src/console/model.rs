@@ -19,6 +19,7 @@ use crate::domain::notice::{Cause, Notice};
 use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
 use crate::domain::remedy::Analysis;
+use crate::domain::power::PowerReading;
 use crate::domain::report::Report;
 use crate::domain::run::{RunState, RunView};
 use crate::domain::time::Stamp;
@@ -129,6 +130,8 @@ pub struct Known {
     pub needs: BTreeMap<NodeName, RebootNeed>,
     /// Hosts that are being asked it now.
     pub asked_need: BTreeSet<NodeName>,
+    /// What management controllers said of their machines' power.
+    pub power: BTreeMap<NodeName, PowerReading>,
     /// What SSH asks.
     pub questions: Vec<HostQuestion>,
     /// The maintenance lock as it is now.

@@ -10,6 +10,7 @@ use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, RunId};
 use crate::domain::log::LogLine;
 use crate::domain::notice::Notice;
 use crate::domain::remedy::Analysis;
+use crate::domain::power::PowerReading;
 use crate::domain::report::Report;
 use crate::domain::run::{RunCommand, RunEvent};
 use crate::domain::time::Stamp;
@@ -79,6 +80,8 @@ pub enum Msg {
     HostAway(Generation, NodeName, Report),
     /// A host was asked whether it needs a reboot.
     Need(Generation, NodeName, RebootNeed),
+    /// A management controller was asked for a machine's power.
+    Power(Generation, NodeName, PowerReading),
     /// What SSH asks now.
     Questions(Generation, Vec<HostQuestion>),
     /// Something was typed into a masked field: so many dots stand for it. The text itself is never told.
@@ -158,6 +161,8 @@ pub enum Effect {
     Trust(UnknownHost),
     /// Ask these nodes' hosts whether they need a reboot.
     AskNeed(Vec<NodeName>),
+    /// Ask this node's management controller for its power.
+    AskPower(NodeName),
     /// End the console; runs that live are cancelled and waited for.
     Quit,
 }

@@ -105,6 +105,14 @@ fn phase_by_run(run: &RunView, node: &NodeName) -> Option<Phase> {
     }
 }
 
+/// The open run and its step that is under way and has a deadline.
+pub fn extensible(model: &Model) -> Option<(crate::domain::ids::OpId, usize)> {
+    let run = model.open_run()?;
+    let at = run.current()?;
+    let view = run.steps.get(at)?;
+    (matches!(view.state, StepState::Running(_)) && !view.step.timeout.is_zero()).then_some((run.op, at))
+}
+
 /// When a node started: by its host's word when that is of the present boot, else by what the row knows.
 pub fn booted(model: &Model, row: &NodeRow) -> Option<Stamp> {
     let facts = model.known.hosts.get(&row.name);

@@ -112,6 +112,10 @@ pub enum Change<'a> {
     Evict(&'a NodeName),
     /// Ask the host of this node to reboot.
     Reboot(&'a NodeName),
+    /// Run the configured command on the host of this node before its reboot.
+    Patch(&'a NodeName),
+    /// Take the power of this node's machine away and give it back.
+    Power(&'a NodeName),
     /// Move the etcd leadership away from the member on this node.
     MoveLeader(&'a NodeName),
     /// Read a snapshot from etcd and write it to a file.
@@ -153,7 +157,10 @@ impl Permit {
                     || self.remedy().is_some_and(Remedy::moves_pods);
                 may && on(node)
             }
-            Change::Reboot(node) | Change::MoveLeader(node) => self.kind == Kind::Reboot && on(node),
+            Change::Reboot(node) | Change::Patch(node) | Change::MoveLeader(node) => {
+                self.kind == Kind::Reboot && on(node)
+            }
+            Change::Power(node) => self.kind == Kind::PowerCycle && on(node),
             Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot),
             Change::Lock => self.kind != Kind::Snapshot,
             Change::Borrow(budget, remedy) => self
@@ -244,6 +251,11 @@ pub fn demand_for(
             deny_while_another_is_away("draining", node, world)?;
         }
     }
+    if request.kind == Kind::PowerCycle {
+        for node in &request.nodes {
+            deny_unsafe_power_cycle(node, world)?;
+        }
+    }
     let heeds_lock = match &request.resolve {
         Some(chosen) => chosen.remedy.changes(),
         None => matches!(request.kind, Kind::Drain | Kind::Reboot),
@@ -285,8 +297,8 @@ fn deny_malformed(request: &Request, world: World<'_>) -> Result<(), Report> {
         (kind, 0) => {
             return Err(Report::new(FailureKind::Denied, format!("{kind} needs the name of a node")));
         }
-        (Kind::Reboot, 2..) => {
-            return Err(Report::new(FailureKind::Denied, "reboot takes one node at a time")
+        (kind @ (Kind::Reboot | Kind::PowerCycle), 2..) => {
+            return Err(Report::new(FailureKind::Denied, format!("{kind} takes one node at a time"))
                 .hint("let the first one come back, then start the next run"));
         }
         _ => {}
@@ -348,7 +360,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
         || request.drain.grace_period == 0;
     match request.kind {
         Kind::Snapshot => Rung::Key,
-        Kind::Reboot => typed,
+        Kind::Reboot | Kind::PowerCycle => typed,
         // "anything on a control-plane or etcd node", and unknown nodes count as such
         _ if !request.nodes.iter().all(is_plain_worker) => typed,
         Kind::Drain if forced || request.blocked => typed,
@@ -381,6 +393,17 @@ fn deny_while_another_is_away(doing: &str, node: &NodeName, world: World<'_>) ->
         )
         .hint(format!("bring {} back first", away.name))),
     }
+}
+
+/// The power of a node that works is denied under the same rules as its reboot. One that is known to be away loses nothing by
+/// it: that is what a power cycle is for.
+fn deny_unsafe_power_cycle(node: &NodeName, world: World<'_>) -> Result<(), Report> {
+    let is_away = world.nodes.and_then(|nodes| nodes.get(node)).is_some_and(|row| !row.is_ready());
+    let member = world.etcd.and_then(|etcd| etcd.on_node(node));
+    if is_away && member.is_none_or(|member| !member.health.is_healthy()) {
+        return Ok(());
+    }
+    deny_unsafe_reboot(node, world)
 }
 
 /// An alarm concerns the whole cluster, whichever member it names: no control plane is touched under one.

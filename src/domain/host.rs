@@ -34,7 +34,8 @@ impl Privilege {
 /// Something on the host that matters to a reboot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFinding {
-    /// Stable name of the check (`kexec`, `soft-reboot`, `scheduled-shutdown`, `inhibitor`, `package-manager`, `privilege`).
+    /// Stable name of the check (`kexec`, `soft-reboot`, `scheduled-shutdown`, `inhibitor`, `package-manager`,
+    /// `privilege`, `system`, `shutdown-job`, `boot-room`, `certificates`).
     pub check: String,
     /// Whether the reboot should not be asked for while this holds; the others are worth a look.
     pub blocks: bool,

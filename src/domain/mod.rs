@@ -26,6 +26,7 @@ pub mod placement;
 pub mod plan;
 pub mod pod;
 pub mod remedy;
+pub mod power;
 pub mod report;
 pub mod restore;
 pub mod resume;

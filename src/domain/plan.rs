@@ -21,6 +21,9 @@ pub enum Kind {
     Drain,
     /// The whole way of a reboot.
     Reboot,
+    /// Take the power of a machine away and give it back, out of band.
+    #[serde(rename = "power-cycle")]
+    PowerCycle,
     /// Take, verify and store an etcd snapshot.
     Snapshot,
     /// Clear a maintenance lock that a run left behind; nothing else is touched.
@@ -36,6 +39,7 @@ impl fmt::Display for Kind {
             Self::Uncordon => "uncordon",
             Self::Drain => "drain",
             Self::Reboot => "reboot",
+            Self::PowerCycle => "power-cycle",
             Self::Snapshot => "snapshot",
             Self::Unlock => "unlock",
             Self::Resolve => "resolve",
@@ -63,6 +67,8 @@ pub enum StepKind {
     Drain,
     /// Only DaemonSet and mirror pods left, volumes detached.
     Residual,
+    /// Run the configured command on the host (an upgrade of its packages, for example).
+    Patch,
     /// Read every gate again, fresh.
     Recheck,
     /// Ask the host to reboot.
@@ -79,6 +85,8 @@ pub enum StepKind {
     Settle,
     /// Give the maintenance lease back.
     Unlock,
+    /// Take the machine's power away and give it back.
+    Power,
     /// Put back what a run changed on the way: see [`Debt`].
     Restore,
     /// Clear a maintenance lease that another run left behind.
@@ -101,7 +109,9 @@ impl StepKind {
                 | Self::Cordon
                 | Self::MoveLeader
                 | Self::Drain
+                | Self::Patch
                 | Self::Reboot
+                | Self::Power
                 | Self::Uncordon
                 | Self::Unlock
                 | Self::Restore
@@ -136,6 +146,7 @@ impl StepKind {
             Self::MoveLeader => "move etcd leader",
             Self::Drain => "drain",
             Self::Residual => "residual check",
+            Self::Patch => "patch",
             Self::Recheck => "read gates again",
             Self::Reboot => "reboot",
             Self::Down => "expect down",
@@ -144,6 +155,7 @@ impl StepKind {
             Self::Uncordon => "uncordon",
             Self::Settle => "settle",
             Self::Unlock => "unlock",
+            Self::Power => "power cycle",
             Self::Restore => "restore",
             Self::Clear => "clear the lock",
             Self::Diagnose => "diagnose",

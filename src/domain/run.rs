@@ -102,6 +102,13 @@ pub enum RunCommand {
     },
     /// The quiet time before the last look, for the rest of this run.
     Settle(Duration),
+    /// Let the step that is under way take longer.
+    Extend {
+        /// Its index (so that a late key cannot extend another).
+        step: usize,
+        /// By how much.
+        by: Duration,
+    },
 }
 
 /// What happened.

@@ -104,11 +104,23 @@ pub struct Job {
     pub step: Step,
     /// The engineer wants it to stop.
     pub cancel: CancellationToken,
-    /// When the driver gives the step up.
+    /// When the driver gives the step up, as planned.
     pub deadline: Option<Stamp>,
+    /// How much longer the engineer lets it take.
+    pub more: Arc<Mutex<Duration>>,
 }
 
 impl Job {
+    /// How much longer than planned the step may take, by the engineer's word.
+    pub fn extra(&self) -> Duration {
+        *held(&self.more)
+    }
+
+    /// Lets it take longer.
+    pub fn extend(&self, by: Duration) {
+        *held(&self.more) += by;
+    }
+
     /// The outside.
     pub fn backends(&self) -> &Backends {
         &self.shared.backends
@@ -136,7 +148,7 @@ impl Job {
 
     /// Says how far it is; the deadline is filled in.
     pub fn progress(&self, progress: Progress) {
-        let deadline = progress.deadline.or(self.deadline);
+        let deadline = progress.deadline.or_else(|| Some(self.deadline?.plus(self.extra())));
         self.shared.voice.progress(self.index, Progress { deadline, ..progress });
     }
 

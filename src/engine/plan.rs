@@ -73,6 +73,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
         Kind::Uncordon => request.nodes.iter().map(words::uncordon_now).collect(),
         Kind::Drain => drains(request, facts),
         Kind::Reboot => request.nodes.iter().flat_map(|node| reboot(node, request, facts)).collect(),
+        Kind::PowerCycle => request.nodes.iter().map(words::power_cycle).collect(),
         Kind::Snapshot => vec![words::snapshot(None, facts, false)],
         Kind::Unlock => vec![words::clear(request.nodes.first(), &facts.settings)],
         Kind::Resolve => request.resolve.as_ref().map(resolve::steps).unwrap_or_default(),
@@ -121,7 +122,7 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
             .to_owned();
         Step { not_applicable: (request.lock == LockChoice::Without).then_some(why), ..step }
     };
-    vec![
+    let mut steps = vec![
         words::preflight(node, is_master, timing),
         locked(words::lock(node, &facts.settings)),
         only_master(words::snapshot(Some(node), facts, true)),
@@ -130,15 +131,19 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
         only_master(words::move_leader(node, facts)),
         words::drain(node, drain),
         words::residual(node),
+    ];
+    steps.extend(words::patch(node, &facts.settings));
+    steps.extend([
         words::recheck(node, is_master, timing),
-        words::reboot(node, timing),
+        words::reboot(node, &facts.settings),
         words::down(node, timing),
         words::back(node, timing),
         words::verify(node, is_master, timing),
         words::uncordon(node),
         words::settle(node, is_master, timing),
         locked(words::unlock(node, &facts.settings)),
-    ]
+    ]);
+    steps
 }
 
 /// The quiet time that a plan was made with.

@@ -6,6 +6,7 @@ use crate::backend::kube::Cluster;
 use crate::backend::store::Upload;
 use crate::domain::window::Windows;
 use crate::engine::drain::Reserved;
+use crate::engine::service::Service;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// Times.
     pub timing: Timing,
+    /// Who reboots nodes, and what else is done to their hosts.
+    pub service: Service,
 }
 
 /// What becomes of snapshots and archives besides being stored.

@@ -46,6 +46,7 @@ pub(crate) fn settings() -> Settings {
         backup: Backup::default(),
         state_dir: PathBuf::from("/state"),
         timing: Timing::default(),
+        service: crate::engine::service::Service::default(),
     }
 }
 

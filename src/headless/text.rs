@@ -254,6 +254,7 @@ fn decision(order: &RunCommand) -> Option<String> {
     match order {
         RunCommand::Accept { gate, reason, .. } => Some(format!("gate {gate} accepted: {reason}")),
         RunCommand::Settle(quiet) => Some(format!("settles for {}", brief(*quiet))),
+        RunCommand::Extend { by, .. } => Some(format!("may take {} longer", brief(*by))),
         _ => None,
     }
 }

@@ -106,6 +106,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path, user: Option<&str>) -> Backends
         backup: pitstop::engine::settings::Backup::default(),
         state_dir: dir.join("state"),
         timing: Timing::default(),
+        service: pitstop::engine::service::Service::default(),
     };
     Backends {
         cluster: Cluster::from_client(client, "sim"),

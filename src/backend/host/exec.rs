@@ -57,6 +57,10 @@ impl Running {
         self.status
     }
 
+    pub(super) fn signal(&self) -> Option<String> {
+        self.signal.clone()
+    }
+
     /// Reads to the end.
     async fn collect(mut self) -> (Output, bool) {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

@@ -6,10 +6,13 @@
 mod archive;
 mod ask;
 mod auth;
+mod boot_room;
 mod exec;
+mod expiry;
 mod facts;
 mod keys;
 mod known_hosts;
+mod live;
 mod need;
 mod quote;
 mod readiness;
@@ -21,6 +24,7 @@ mod trust;
 
 pub use reboot::RebootAnswer;
 pub use ssh_config::OpenSsh;
+pub(crate) use ssh_config::is_host_name;
 
 use super::dial::{Dialer, Stream};
 use super::error::Error;

@@ -62,7 +62,41 @@ impl Hosts {
                 format!("packages are being changed: {}", words(line)),
             ));
         }
+        findings.extend(self.more(&target, privilege.may_read_as_root()).await?);
         Ok(HostReadiness { at: clock::now(), privilege, findings })
+    }
+
+    /// Jobs of the system, room in `/boot`, certificates.
+    async fn more(&self, target: &Target, as_root: bool) -> Result<Vec<HostFinding>, Error> {
+        let ask = |argv: &'static [&'static str]| self.run_on(target, argv);
+        let (state, jobs, upgrades, room) = tokio::join!(
+            ask(&["systemctl", "is-system-running"]),
+            ask(&["systemctl", "list-jobs", "--no-legend", "--no-pager"]),
+            ask(&["systemctl", "is-active", "apt-daily.service", "apt-daily-upgrade.service"]),
+            ask(&["df", "-Pk", "/boot"]),
+        );
+        let mut findings = Vec::new();
+        match known(&state?)?.trim() {
+            "stopping" => findings.push(finding("system", true, "the system is going down already")),
+            "degraded" | "maintenance" => {
+                findings.push(finding("system", false, "the system is degraded: systemctl --failed"));
+            }
+            _ => {}
+        }
+        for line in known(&jobs?)?.lines().filter(|line| goes_down(line)) {
+            findings.push(finding(
+                "shutdown-job",
+                true,
+                format!("a job takes it down already: {}", words(line)),
+            ));
+        }
+        let is_busy = |line: &&str| matches!(line.trim(), "active" | "activating" | "reloading");
+        if known(&upgrades?)?.lines().any(|line| is_busy(&line)) {
+            findings.push(finding("package-manager", true, "the daily upgrade of packages is under way"));
+        }
+        findings.extend(super::boot_room::judge(&room?));
+        findings.extend(self.expiry(target, as_root, clock::now()).await?);
+        Ok(findings)
     }
 
     /// Whether the login may ask for a reboot.
@@ -91,6 +125,27 @@ impl Hosts {
         };
         Ok(Privilege::Doubtful(why))
     }
+}
+
+/// What a command printed, whatever its status; an error = the connection was lost before it ended.
+fn known(output: &Output) -> Result<&str, Error> {
+    match output.status {
+        Some(_) => Ok(output.stdout.as_str()),
+        None => Err(Error::new(FailureKind::Unreachable, "check the host", "", clean(&output.why()))),
+    }
+}
+
+/// Whether a line of `systemctl list-jobs` takes the system down.
+fn goes_down(line: &str) -> bool {
+    let targets = [
+        "reboot.target",
+        "poweroff.target",
+        "halt.target",
+        "kexec.target",
+        "soft-reboot.target",
+        "shutdown.target",
+    ];
+    line.split_whitespace().nth(1).is_some_and(|unit| targets.contains(&unit))
 }
 
 fn finding(check: &str, blocks: bool, text: impl Into<String>) -> HostFinding {

@@ -47,7 +47,7 @@ pub(super) enum AgentAdvice {
 
 /// Whether a name can be a host's: letters, digits, dots, hyphens, underscores; colons and a zone for IPv6. Never one that
 /// begins like an option.
-pub(super) fn is_host_name(name: &str) -> bool {
+pub(crate) fn is_host_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-:%".contains(c);
     !name.is_empty() && name.len() <= 255 && !name.starts_with('-') && name.chars().all(is_plain)
 }

@@ -14,6 +14,7 @@ use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
 use crate::domain::remedy::Resolution;
 use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::RunState;
 use crate::domain::text::count;
 use crate::domain::time::brief;
 
@@ -99,6 +100,10 @@ pub(super) fn deny_beside_a_live_run(model: &Model, request: &Request) -> Result
     }
     let drains = |kind: Kind| matches!(kind, Kind::Drain | Kind::Reboot);
     for run in model.live_runs() {
+        // a node that does not come back is what a power cycle is for; its run waits for a decision
+        if request.kind == Kind::PowerCycle && run.state == RunState::Failed {
+            continue;
+        }
         if let Some(node) = request.nodes.iter().find(|node| run.nodes.contains(node)) {
             let message = format!("{} {node} is denied: {} {} works on it", request.kind, run.kind, run.op);
             return denied(message, "finish or abort that run first".to_owned());
@@ -141,6 +146,7 @@ fn title(request: &Request) -> String {
         Kind::Uncordon => "Uncordon",
         Kind::Drain => "Drain",
         Kind::Reboot => "Reboot",
+        Kind::PowerCycle => "Cut the power of",
         Kind::Snapshot => return "Take an etcd snapshot?".to_owned(),
         Kind::Unlock => return "Clear the maintenance lock?".to_owned(),
         Kind::Resolve => return super::resolve::title(request),
@@ -162,6 +168,7 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         Kind::Uncordon => uncordon_facts(model, request, &mut facts),
         Kind::Drain => drain_facts(model, request, &tally, &mut facts),
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
+        Kind::PowerCycle => facts.extend(super::host::power_facts(model, request)),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
         Kind::Unlock => unlock_facts(model, &mut facts),
         Kind::Resolve => facts.extend(super::resolve::facts(model, request)),
@@ -348,6 +355,7 @@ fn command(request: &Request) -> String {
         Kind::Uncordon => format!("kubectl uncordon {nodes}"),
         Kind::Drain => format!("kubectl drain {nodes}{}", flags(&request.drain)),
         Kind::Reboot => format!("pitstop run reboot {nodes}{}", flags(&request.drain)),
+        Kind::PowerCycle => format!("pitstop run power-cycle {nodes}"),
         Kind::Snapshot => "pitstop snapshot".to_owned(),
         Kind::Unlock => "pitstop runs unlock".to_owned(),
         Kind::Resolve => super::resolve::command(request),

@@ -86,3 +86,35 @@ fn trust(model: &Model, host: &UnknownHost) -> Trust {
     ];
     Trust { host: host.clone(), rung, facts, prompt: Prompt::new(model.now), notice: None }
 }
+
+/// What cutting a machine's power means.
+pub(super) fn power_facts(model: &Model, request: &crate::domain::guard::Request) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for node in &request.nodes {
+        facts.push(match model.known.power.get(node) {
+            Some(reading) => {
+                let age = crate::domain::time::brief(model.now.since(reading.at));
+                let words = match &reading.state {
+                    Ok(state) => format!("{state}, {age} ago"),
+                    Err(report) => format!("not known, {age} ago: {}", report.line()),
+                };
+                Fact::plain("power", words)
+            }
+            None => Fact::toned(Tone::Dim, "power", "the management controller was not asked (p asks)"),
+        });
+        let row = model.known.nodes.get(node);
+        if row.is_some_and(crate::domain::node::NodeRow::is_ready) {
+            facts.push(Fact::toned(
+                Tone::Bad,
+                "careful",
+                format!("{node} is Ready: a reboot (R) shuts it down in good order"),
+            ));
+        }
+    }
+    facts.push(Fact::toned(
+        Tone::Attention,
+        "consequence",
+        "everything on the machine stops at once, without a shutdown; what was not written is lost",
+    ));
+    facts
+}

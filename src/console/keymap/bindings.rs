@@ -89,6 +89,13 @@ const COMMON: &[Binding] = &[
     bind(&[Key::char('T')], C::Retry, OpenRun, "try again", "try the failed step again"),
     bind(&[Key::char('K')], C::Skip, OpenRun, "skip", "leave the step out, where the plan allows it"),
     bind(&[Key::char('X')], C::Abort, OpenRun, "abort", "stop and undo; the undo plan is shown first"),
+    bind(
+        &[Key::char('+')],
+        C::Extend,
+        OpenRun,
+        "",
+        "let the step that is under way take five minutes longer",
+    ),
     bind(&[Key::char('C')], C::Cordon, NODES, "cordon", "cordon the selected or the marked nodes"),
     bind(&[Key::char('U')], C::Uncordon, NODES, "uncordon", "uncordon the selected or the marked nodes"),
     bind(&[Key::char('D')], C::Drain, NODES, "drain", "drain the selected node"),
@@ -145,6 +152,13 @@ const COMMON: &[Binding] = &[
         Everywhere,
         "",
         "answer what SSH asks: a key's passphrase, an unknown host's key",
+    ),
+    bind(
+        &[Key::char('p')],
+        C::Power,
+        NODES,
+        "",
+        "ask the selected node's management controller (BMC) for its power",
     ),
     bind(
         &[Key::char('b')],

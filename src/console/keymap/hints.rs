@@ -85,7 +85,7 @@ fn is_move(command: Command) -> bool {
 pub fn obstacle(model: &Model, command: Command) -> Option<String> {
     use Command as C;
     match command {
-        C::Cordon | C::Uncordon | C::Drain | C::Reboot if model.setup.policy.read_only => {
+        C::Cordon | C::Uncordon | C::Drain | C::Reboot | C::PowerCycle if model.setup.policy.read_only => {
             Some("this console is read-only".to_owned())
         }
         C::Cordon | C::Uncordon | C::Drain | C::Reboot | C::Snapshot if !model.known.is_joined => {
@@ -100,6 +100,9 @@ pub fn obstacle(model: &Model, command: Command) -> Option<String> {
         C::Report if model.open_run().is_none() => Some("no run is open".to_owned()),
         C::Focus(Pane::Run) if model.is_calling => None,
         C::NextRun | C::Focus(Pane::Run) if model.runs.is_empty() => Some("no run yet".to_owned()),
+        C::Extend => crate::console::phase::extensible(model)
+            .is_none()
+            .then(|| "no step with a deadline is under way".to_owned()),
         command if command.is_for_run() => run_obstacle(model, command),
         _ => None,
     }

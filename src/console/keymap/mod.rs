@@ -207,6 +207,12 @@ pub enum Command {
     Answer,
     /// Ask hosts whether they need a reboot.
     Needs,
+    /// Let the step that is under way take longer.
+    Extend,
+    /// Ask the management controller whether a machine has power.
+    Power,
+    /// Take a machine's power away and give it back.
+    PowerCycle,
     /// Confirm the step that waits.
     Confirm,
     /// Go on by itself until something is not green.
@@ -230,7 +236,15 @@ impl Command {
     /// Whether it changes something outside, after its dialog.
     pub fn changes(self) -> bool {
         self.is_for_run()
-            || matches!(self, Self::Cordon | Self::Uncordon | Self::Drain | Self::Reboot | Self::Snapshot)
+            || matches!(
+                self,
+                Self::Cordon
+                    | Self::Uncordon
+                    | Self::Drain
+                    | Self::Reboot
+                    | Self::PowerCycle
+                    | Self::Snapshot
+            )
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod budget;
 mod etcd;
+mod lost;
 mod node;
 mod step;
 

@@ -31,6 +31,7 @@ pub(super) fn facts(model: &Model, row: &NodeRow) -> Vec<Fact> {
     });
     facts.push(ssh(model, row));
     facts.push(need(model, row));
+    facts.extend(power(model, row));
     facts.push(Fact::toned(Tone::Dim, "boot id", &*row.boot_id));
     facts.push(Fact::toned(Tone::Dim, "machine id", &*row.machine_id));
     facts.push(Fact::toned(Tone::Dim, "uid", &*row.uid));
@@ -63,6 +64,16 @@ fn ssh(model: &Model, row: &NodeRow) -> Fact {
         (None, Some(last)) => Fact::plain("ssh", last),
         (None, None) => Fact::toned(Tone::Dim, "ssh", "the host was not asked"),
     }
+}
+
+/// What the management controller said of the power, once it was asked.
+fn power(model: &Model, row: &NodeRow) -> Option<Fact> {
+    let reading = model.known.power.get(&row.name)?;
+    let at = ago(model, reading.at);
+    Some(match &reading.state {
+        Ok(state) => Fact::plain("power", format!("{state}, {at}")),
+        Err(report) => Fact::toned(Tone::Attention, "power", format!("not known, {at}: {}", report.line())),
+    })
 }
 
 /// Whether the host needs a reboot, as far as it was asked.

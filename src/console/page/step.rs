@@ -23,6 +23,7 @@ pub(super) fn facts(model: &Model, op: OpId, step: usize) -> Option<Vec<Fact>> {
     facts.extend(list(Tone::Attention, "not checked", step.unchecked.iter().cloned()));
     facts.extend(progress(model, view));
     facts.extend(gates(model, view));
+    facts.extend(super::lost::facts(model, op, view));
     Some(facts)
 }
 

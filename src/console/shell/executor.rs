@@ -176,6 +176,12 @@ impl Executor {
                 }
                 None
             }
+            Effect::AskPower(node) => {
+                if let Some(link) = &self.link {
+                    link.ask_power(node, &self.to);
+                }
+                None
+            }
             Effect::AskNeed(nodes) => {
                 if let Some(link) = &self.link {
                     let rows = nodes.iter().filter_map(|node| model.known.nodes.get(node)).cloned();

@@ -1,10 +1,13 @@
 //! Effects on hosts that the console carries out itself: opening a key, recording a host's key, asking who needs a reboot.
 
 use crate::backend::host::Hosts;
+use crate::backend::power::Bmc;
 use crate::console::msg::Msg;
 use crate::domain::host::{HostQuestion, Need, RebootNeed, UnknownHost};
-use crate::domain::ids::Generation;
+use crate::domain::ids::{Generation, NodeName};
 use crate::domain::node::NodeRow;
+use crate::domain::power::PowerReading;
+use crate::domain::report::{FailureKind, Report};
 use futures::{StreamExt, stream};
 use std::path::PathBuf;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +39,21 @@ pub(super) fn trust(hosts: Hosts, host: UnknownHost, to: mpsc::Sender<Msg>) {
             ))
         });
         let _ = to.send(Msg::Trusted(name, recorded.map_err(Into::into))).await;
+    });
+}
+
+/// Asks a management controller for its machine's power.
+pub(super) fn ask_power(bmc: Option<Bmc>, generation: Generation, node: NodeName, to: mpsc::Sender<Msg>) {
+    tokio::spawn(async move {
+        let state = match bmc {
+            Some(bmc) => bmc.status(&node).await.map_err(Report::from),
+            None => Err(Report::new(
+                FailureKind::Local,
+                format!("no management controller (BMC) is configured for {node}"),
+            )),
+        };
+        let reading = PowerReading { at: crate::backend::clock::now(), state };
+        let _ = to.send(Msg::Power(generation, node, reading)).await;
     });
 }
 

@@ -7,7 +7,7 @@ use crate::console::msg::Msg;
 use crate::domain::access;
 use crate::domain::etcd::EtcdNews;
 use crate::domain::feed::{Liveness, Observation, Source};
-use crate::domain::ids::Generation;
+use crate::domain::ids::{Generation, NodeName};
 use crate::domain::node::NodeRow;
 use crate::engine::{Backends, locate};
 use std::sync::Arc;
@@ -72,6 +72,12 @@ impl Link {
             cancel: cancel.clone(),
             _ends: cancel.drop_guard(),
         }
+    }
+
+    /// Asks a management controller for its machine's power.
+    pub(super) fn ask_power(&self, node: NodeName, to: &mpsc::Sender<Msg>) {
+        let bmc = self.backends.settings.service.bmc.get(&node).cloned();
+        super::hosts::ask_power(bmc, self.generation, node, to.clone());
     }
 
     /// Asks hosts whether they need a reboot.

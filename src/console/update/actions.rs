@@ -43,7 +43,7 @@ pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
 fn one_by_one(model: &Model, kind: Kind, nodes: &[NodeName]) -> Option<String> {
     let marked = &model.lists.nodes.marked;
     let others = marked.iter().any(|node| !nodes.contains(node));
-    let is_for_one = matches!(kind, Kind::Drain | Kind::Reboot);
+    let is_for_one = matches!(kind, Kind::Drain | Kind::Reboot | Kind::PowerCycle);
     let node = nodes.first().filter(|_| is_for_one && others)?;
     Some(format!(
         "{} marked, but {kind} takes one at a time: this is for {node} alone",

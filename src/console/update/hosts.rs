@@ -12,7 +12,13 @@ use crate::domain::guard::Rung;
 use crate::domain::host::{HostFacts, HostQuestion, Need, RebootNeed};
 use crate::domain::ids::NodeName;
 use crate::domain::log::Level;
+use crate::domain::power::PowerReading;
 use crate::domain::report::Report;
+use crate::domain::run::RunCommand;
+use std::time::Duration;
+
+/// So much longer a step may take by one key.
+const MORE: Duration = Duration::from_mins(5);
 
 /// A host told of its boot.
 pub(super) fn told(model: &mut Model, node: NodeName, facts: HostFacts) -> Vec<Effect> {
@@ -71,6 +77,35 @@ pub(super) fn ask_need(model: &mut Model, on: Option<NodeName>) -> Vec<Effect> {
     );
     model.known.asked_need.extend(nodes.iter().cloned());
     vec![Effect::AskNeed(nodes)]
+}
+
+/// Lets the step that is under way take longer.
+pub(super) fn extend(model: &mut Model) -> Vec<Effect> {
+    let Some((op, step)) = crate::console::phase::extensible(model) else { return Vec::new() };
+    vec![Effect::Command { op, command: RunCommand::Extend { step, by: MORE } }]
+}
+
+/// Asks the controller of the named or the selected node for its power.
+pub(super) fn ask_power(model: &mut Model, on: Option<NodeName>) -> Vec<Effect> {
+    let keys = rows::node_keys(model);
+    let Some(node) = on.or_else(|| model.lists.nodes.current(&keys).cloned()) else {
+        flash(model, Level::Warn, "no node is selected");
+        return Vec::new();
+    };
+    flash(model, Level::Info, format!("asking the management controller of {node}"));
+    vec![Effect::AskPower(node)]
+}
+
+/// What a controller said of the power.
+pub(super) fn power(model: &mut Model, node: NodeName, reading: PowerReading) -> Vec<Effect> {
+    let (level, words) = match &reading.state {
+        Ok(state) => (Level::Info, format!("the power of {node} is {state}, by its management controller")),
+        Err(report) => (Level::Warn, format!("the power of {node} is not known: {}", report.line())),
+    };
+    flash(model, level, words.clone());
+    feeds::say(model, level, Some(node.clone()), words);
+    model.known.power.insert(node, reading);
+    Vec::new()
 }
 
 /// What SSH asks now. Nothing opens by itself: it is called out in the header and the log.

@@ -46,7 +46,7 @@ fn elsewhere(model: &mut Model, key: Key) -> Vec<Effect> {
     }
     let (object, pane) = match command {
         C::Block => ("a budget", 3),
-        _ if acts || matches!(command, C::Mark | C::Needs) => ("a node", 1),
+        _ if acts || matches!(command, C::Mark | C::Needs | C::Power) => ("a node", 1),
         _ => ("a list", 1),
     };
     flash(model, Level::Warn, format!("{key} works on {object}: press {pane}"));
@@ -127,6 +127,9 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
         C::Mark => lists::mark(model),
         C::Details => open_page(model),
         C::Block => return resolve::open_selected(model),
+        C::Extend => return hosts::extend(model),
+        C::Power => return hosts::ask_power(model, on),
+        C::PowerCycle => actions::ask(model, Kind::PowerCycle, on),
         C::Answer => hosts::answer(model),
         C::Needs => return hosts::ask_need(model, on),
         C::Reconnect => {

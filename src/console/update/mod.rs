@@ -63,6 +63,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Questions(generation, questions) => {
             when_current(model, generation, |model| hosts::questions(model, questions))
         }
+        Msg::Power(generation, node, reading) => {
+            when_current(model, generation, |model| hosts::power(model, node, reading))
+        }
         Msg::Masked(dots) => hosts::masked(model, dots),
         Msg::Unlocked(path, outcome) => hosts::unlocked(model, &path, outcome),
         Msg::Trusted(name, outcome) => hosts::trusted(model, &name, outcome),

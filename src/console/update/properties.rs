@@ -82,7 +82,8 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 }
             }
         }
-        Effect::Command { command, .. } if *command != RunCommand::Pause => {
+        Effect::Command { command: RunCommand::Pause | RunCommand::Extend { .. }, .. } => {}
+        Effect::Command { command, .. } => {
             if let Some(Dialog::Ask(ask)) = &before.dialog {
                 assert!(is_yes(key) && before.is_armed, "{command:?} by {key:?}");
                 if let RunCommand::Confirm(step) = command {
@@ -105,13 +106,13 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 }
             }
         }
-        Effect::Command { .. }
-        | Effect::Copy(_)
+        Effect::Copy(_)
         | Effect::Unlock(_)
         | Effect::AskNeed(_)
         | Effect::Diagnose(_)
         | Effect::CopyReport(_)
         | Effect::TakeOver { .. }
+        | Effect::AskPower(_)
         | Effect::Reconnect
         | Effect::Record
         | Effect::Tell(_)

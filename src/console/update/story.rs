@@ -76,6 +76,7 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             let what = match order {
                 RunCommand::Accept { gate, reason, .. } => format!("gate {gate} accepted by {by}: {reason}"),
                 RunCommand::Settle(quiet) => format!("settles for {}, by {by}", brief(*quiet)),
+                RunCommand::Extend { by: more, .. } => format!("may take {} longer, by {by}", brief(*more)),
                 _ => return None,
             };
             Some((Level::Warn, format!("{}: {what}", name(*step))))

@@ -10,6 +10,7 @@ use crate::engine::job::{Ending, Job};
 use crate::engine::step;
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -59,7 +60,7 @@ impl Driver {
         }
         let deadline = (!step.timeout.is_zero()).then(|| now().plus(step.timeout));
         let cancel = CancellationToken::new();
-        Some(Job { shared: self.shared.clone(), index, step, cancel, deadline })
+        Some(Job { shared: self.shared.clone(), index, step, cancel, deadline, more: Arc::default() })
     }
 
     /// Its outcome, and why it was told to stop when it was.
@@ -93,6 +94,11 @@ impl Driver {
                             limit = (limit + quiet).saturating_sub(before);
                         }
                         self.settle(job.index, quiet).await;
+                    }
+                    Some(RunCommand::Extend { step, by }) if step == job.index && !limit.is_zero() => {
+                        job.extend(by);
+                        limit += by;
+                        self.decided(job.index, RunCommand::Extend { step, by }, ()).await;
                     }
                     Some(RunCommand::Skip) => {}
                     Some(order) => self.aside(job.index, order).await,

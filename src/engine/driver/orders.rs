@@ -119,7 +119,7 @@ impl Driver {
     }
 
     /// Tells who decided what, and passes the decision on.
-    async fn decided<T>(&self, step: usize, order: RunCommand, decision: T) -> T {
+    pub(super) async fn decided<T>(&self, step: usize, order: RunCommand, decision: T) -> T {
         let by = self.shared.backends.settings.holder.clone();
         self.shared.voice.tell(RunChange::Decided { step, order, by }).await;
         decision

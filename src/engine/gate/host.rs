@@ -1,10 +1,11 @@
 //! The host behind the node: is it the one we think, may it reboot, did it.
 
 use super::scene::absent;
-use super::{Scene, names, unknown, verdict};
+use super::{Scene, names, not_applicable, unknown, verdict};
 use crate::domain::gate::{Gate, Offender};
 use crate::domain::host::Privilege;
 use crate::engine::memory::Memory;
+use crate::engine::service::Executor;
 
 const NO_SSH: &str = "the host cannot be asked: SSH is not configured";
 
@@ -14,7 +15,7 @@ pub(super) fn identity(scene: &Scene) -> Gate {
     let facts = match &scene.host {
         Some(Ok(facts)) => facts,
         Some(Err(report)) => return unknown(scene, names::HOST_IDENTITY, ASKS, report),
-        None => return unknown(scene, names::HOST_IDENTITY, ASKS, &absent(NO_SSH)),
+        None => return without_ssh(scene, names::HOST_IDENTITY, ASKS),
     };
     let Some(row) = scene.target() else {
         return unknown(scene, names::HOST_IDENTITY, ASKS, &absent("there is no such node"));
@@ -49,7 +50,7 @@ pub(super) fn ready(scene: &Scene) -> Gate {
     let readiness = match &scene.readiness {
         Some(Ok(readiness)) => readiness,
         Some(Err(report)) => return unknown(scene, names::HOST_READY, ASKS, report),
-        None => return unknown(scene, names::HOST_READY, ASKS, &absent(NO_SSH)),
+        None => return without_ssh(scene, names::HOST_READY, ASKS),
     };
     let offenders: Vec<String> = readiness.blocking().map(|finding| finding.text.clone()).collect();
     let mut evidence = match &readiness.privilege {
@@ -84,7 +85,11 @@ pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
         }
         Some(Ok(_)) => {}
         Some(Err(report)) => return unknown(scene, names::BOOT, ASKS, report),
-        None => return unknown(scene, names::BOOT, ASKS, &absent(NO_SSH)),
+        None if scene.settings.service.executor == Executor::Ssh => {
+            return unknown(scene, names::BOOT, ASKS, &absent(NO_SSH));
+        }
+        // the kubelet's word alone
+        None => {}
     }
     verdict(
         scene,
@@ -93,6 +98,16 @@ pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
         of_host(scene, offenders),
         format!("boot {} instead of {before}", row.boot_id),
     )
+}
+
+/// Where somebody else reboots the node, its host need not be reached; then it is not looked at either, and that is said.
+fn without_ssh(scene: &Scene, name: &str, asks: &str) -> Gate {
+    match &scene.settings.service.executor {
+        Executor::Ssh => unknown(scene, name, asks, &absent(NO_SSH)),
+        Executor::Command(_) | Executor::Manual => {
+            not_applicable(scene, name, asks, "hosts are not reached here, and something else reboots them")
+        }
+    }
 }
 
 fn of_host(scene: &Scene, offenders: Vec<String>) -> Vec<Offender> {

@@ -6,6 +6,7 @@ use crate::domain::ids::NodeName;
 use crate::domain::plan::{Step, StepKind};
 use crate::domain::time::brief;
 use crate::engine::gate::names;
+use crate::engine::service::Executor;
 use crate::engine::settings::{Settings, Timing};
 use std::time::Duration;
 
@@ -45,11 +46,7 @@ pub(super) fn preflight(node: &NodeName, is_master: bool, timing: &Timing) -> St
     Step {
         gates: gates(is_master),
         timeout: gate_time(timing),
-        unchecked: owned(&[
-            "expiry of certificates on the host",
-            "room for the pods on the other nodes",
-            "age of earlier backups",
-        ]),
+        unchecked: owned(&["room for the pods on the other nodes", "age of earlier backups"]),
         ..step(
             StepKind::Preflight,
             node,
@@ -244,16 +241,59 @@ pub(super) fn recheck(node: &NodeName, is_master: bool, timing: &Timing) -> Step
     }
 }
 
-pub(super) fn reboot(node: &NodeName, timing: &Timing) -> Step {
+pub(super) fn reboot(node: &NodeName, settings: &Settings) -> Step {
+    let service = &settings.service;
+    let what = match &service.executor {
+        Executor::Ssh => format!("ask the host of {node} to reboot, once"),
+        Executor::Command(argv) => {
+            format!("have {node} rebooted by {}, once", argv.first().map_or("", String::as_str))
+        }
+        Executor::Manual => format!("reboot {node} by hand: confirm here, then do it; its boot id proves it"),
+    };
+    // a request whose fate is not known is waited for before another
+    let timeout = SHORT
+        + settings.timing.gone
+        + if service.executor == Executor::Ssh { Duration::ZERO } else { service.command_limit };
     Step {
-        // a request whose fate is not known is waited for before another
-        timeout: SHORT + timing.gone,
+        timeout,
         undo: Some("cannot be undone".to_owned()),
+        ..step(StepKind::Reboot, node, what, service.executor.words(node))
+    }
+}
+
+/// The configured command on the host; `None` = none is configured.
+pub(super) fn patch(node: &NodeName, settings: &Settings) -> Option<Step> {
+    let patch = settings.service.patch.as_ref()?;
+    Some(Step {
+        // its own deadline comes first, so that it is told apart
+        timeout: patch.limit + SHORT,
+        may_skip: true,
+        undo: Some("cannot be undone: what it changed on the host stays".to_owned()),
+        unchecked: vec!["whether the command may be repeated: a second try runs it anew".to_owned()],
         ..step(
-            StepKind::Reboot,
+            StepKind::Patch,
             node,
-            format!("ask the host of {node} to reboot, once"),
-            format!("ssh {node} sudo -n /usr/bin/systemctl reboot"),
+            format!("run the patch command on the host of {node}, within {}", brief(patch.limit)),
+            format!("ssh {node} {}", patch.argv.join(" ")),
+        )
+    })
+}
+
+pub(super) fn power_cycle(node: &NodeName) -> Step {
+    Step {
+        timeout: Duration::from_mins(4),
+        undo: Some("cannot be undone".to_owned()),
+        unchecked: owned(&[
+            "whether somebody else works on the node: the maintenance lock is not taken",
+            "whether the node boots: its boot id tells, in the reboot run that waits for it",
+        ]),
+        ..step(
+            StepKind::Power,
+            node,
+            format!(
+                "take the power of {node}'s machine away and give it back, at once and without a shutdown"
+            ),
+            format!("ipmitool -I lanplus -H BMC-OF-{node} -U USER -E chassis power cycle"),
         )
     }
 }

@@ -1,11 +1,13 @@
 //! Waits for the node's return: another boot id over SSH, then the kubelet of that boot, Ready.
 
-use super::reboot::{hosts, last_known};
+use super::power;
+use super::presence::boot_now;
+use super::reboot::last_known;
 use crate::backend::clock::now;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
-use crate::domain::time::{Stamp, clock};
+use crate::domain::time::{Stamp, brief, clock};
 use crate::engine::job::{Ending, Job};
 use crate::engine::memory::Memory;
 
@@ -30,11 +32,10 @@ pub(super) async fn back(job: &Job) -> Ending {
 
 /// The first time that the host answers with another boot id.
 async fn new_boot(job: &Job, row: &NodeRow, before: &str, began: Stamp) -> Result<String, Report> {
-    let hosts = hosts(job)?;
     let timing = &job.backends().settings.timing;
-    let deadline = began.plus(timing.back);
     loop {
-        let answer = hosts.boot_id(row).await;
+        let deadline = began.plus(timing.back + job.extra());
+        let answer = boot_now(job, row).await;
         let passed = clock(now().since(began));
         let text = match &answer {
             Ok(boot) if boot.is_empty() => format!("{} answers without a boot id yet, {passed}", row.name),
@@ -48,24 +49,55 @@ async fn new_boot(job: &Job, row: &NodeRow, before: &str, began: Stamp) -> Resul
             Err(error) => return Err(error.report()),
         };
         if now() >= deadline {
-            return Err(Report::new(
-                FailureKind::Timeout,
-                format!("{} did not come back with a new boot within {}", row.name, clock(timing.back)),
-            )
-            .because(text)
-            .hint("look at its console; the node stays cordoned. Try again waits once more"));
+            let words = format!(
+                "{} did not come back with a new boot within {}",
+                row.name,
+                clock(timing.back + job.extra())
+            );
+            return Err(last_words(job, row, Report::new(FailureKind::Timeout, words).because(text)).await);
         }
         job.progress(Progress { text, deadline: Some(deadline), ..Progress::default() });
         tokio::time::sleep(timing.poll).await;
     }
 }
 
+/// What is known of a node that did not come back, and what can be done: said once, with the failure.
+async fn last_words(job: &Job, row: &NodeRow, report: Report) -> Report {
+    let node = &row.name;
+    let seen = match job.backends().cluster.node(node).await {
+        Ok(seen) => {
+            let beat = seen
+                .heartbeat
+                .map(|at| format!(", its kubelet gave its last sign of life {} ago", brief(now().since(at))));
+            let same = if seen.boot_id == row.boot_id { "the old boot" } else { "another boot" };
+            format!("the API calls it {:?} in {same}{}", seen.readiness, beat.unwrap_or_default())
+        }
+        Err(error) => format!("the API was asked: {error}"),
+    };
+    let mut report = report.because(seen);
+    report = match power::words(job).await {
+        Some(words) => report.because(words),
+        None => report.because("no management controller (BMC) is configured for it: its power is not known"),
+    };
+    let service = &job.backends().settings.service;
+    let mut ways = vec!["look at its console; the node stays cordoned. Try again waits once more".to_owned()];
+    if service.bmc.contains_key(node) {
+        ways.push(format!("cycle its power: pitstop run power-cycle {node} (:power-cycle {node} in the console), then try again"));
+    }
+    let replace = service.replace.as_deref().unwrap_or("make the machine anew with your own tools");
+    ways.push(format!(
+        "or replace it, which pitstop does not do: {}; kubectl delete node {node}; etcdctl member remove its member first, if it had one; a Node {node} with another uid is the new one",
+        replace.replace("{node}", node.as_str())
+    ));
+    report.hint(ways.join(". "))
+}
+
 /// The node reports that boot and is Ready, with a sign of life from after the reboot.
 async fn ready(job: &Job, row: &NodeRow, boot: &str, memory: &Memory) -> Result<NodeRow, Report> {
     let timing = &job.backends().settings.timing;
     let began = now();
-    let deadline = began.plus(timing.ready);
     loop {
+        let deadline = began.plus(timing.ready + job.extra());
         let text = match job.backends().cluster.node(&row.name).await {
             Ok(seen) => {
                 super::hold::same(job, &seen)?;

@@ -11,7 +11,10 @@ mod gates;
 mod hold;
 mod leader;
 mod lock;
+mod patch;
+mod power;
 mod predict;
+mod presence;
 mod reboot;
 mod residual;
 mod restore;
@@ -33,6 +36,8 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::MoveLeader => leader::move_away(job).boxed(),
         StepKind::Drain => drain::drain(job).boxed(),
         StepKind::Residual => residual::residual(job).boxed(),
+        StepKind::Patch => patch::patch(job).boxed(),
+        StepKind::Power => power::cycle(job).boxed(),
         StepKind::Recheck => gates::recheck(job).boxed(),
         StepKind::Reboot => reboot::reboot(job).boxed(),
         StepKind::Down => reboot::down(job).boxed(),

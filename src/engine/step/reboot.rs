@@ -3,11 +3,18 @@
 use crate::backend::clock::now;
 use crate::backend::error::Error;
 use crate::backend::host::{Hosts, RebootAnswer};
+use crate::backend::local;
+use crate::domain::guard::Change;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
 use crate::domain::time::{brief, clock};
 use crate::engine::job::{Ending, Job};
+use crate::engine::service::Executor;
+
+use super::patch::log;
+use super::presence::{boot_now, is_by_host};
+use tokio::sync::mpsc;
 
 /// The back end, or why there is none.
 pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
@@ -23,13 +30,16 @@ pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
 /// sent before, whatever was answered, and the boot id is another one now, the host has rebooted: it is never asked a
 /// second time.
 pub(super) async fn reboot(job: &Job) -> Ending {
-    let hosts = hosts(job)?;
-    if let Some(words) = has_happened(job, hosts).await? {
+    let executor = job.backends().settings.service.executor.clone();
+    if executor == Executor::Ssh {
+        hosts(job)?;
+    }
+    if let Some(words) = has_happened(job).await? {
         return Ok(Outcome::Done(words));
     }
     let memory = job.memory();
     let row = read_node(job).await?;
-    let boot = job.patiently("reading the boot id", || hosts.boot_id(&row)).await?;
+    let boot = job.patiently("reading the boot id", || boot_now(job, &row)).await?;
     // set right before asking; even a host that said no may have rebooted, when systemctl gave up but the job was queued
     if let Some(before) = &memory.boot_before
         && *before != boot
@@ -61,9 +71,14 @@ pub(super) async fn reboot(job: &Job) -> Ending {
         job.asks().await;
         Ok(job.announce(&change)?)
     };
-    let answer = hosts.reboot(&row, job.permit(), go).await;
+    let answer = ask(job, &executor, &row, go).await;
     job.answered(&change, &answer);
     match answer {
+        Ok(_) if executor == Executor::Manual => {
+            let words = format!("reboot {} now, by hand: it was in boot {boot}", row.name);
+            job.warn(words.clone()).await;
+            Ok(Outcome::Done(words))
+        }
         Ok(RebootAnswer::Requested { status: Some(_) }) => {
             Ok(Outcome::Done(format!("{} accepted the request in boot {boot}", row.name)))
         }
@@ -79,6 +94,40 @@ pub(super) async fn reboot(job: &Job) -> Ending {
     }
 }
 
+/// Asks whoever reboots. Nothing is sent before `go` has said so.
+async fn ask(
+    job: &Job,
+    executor: &Executor,
+    row: &NodeRow,
+    go: impl Future<Output = Result<(), Error>> + Send,
+) -> Result<RebootAnswer, Error> {
+    match executor {
+        Executor::Ssh => hosts(job)?.reboot(row, job.permit(), go).await,
+        Executor::Manual => {
+            job.permit().check(&Change::Reboot(&row.name))?;
+            go.await.map(|()| RebootAnswer::Requested { status: None })
+        }
+        Executor::Command(template) => {
+            job.permit().check(&Change::Reboot(&row.name))?;
+            let argv = local::fill(template, row.name.as_str(), row.address.as_deref())?;
+            go.await?;
+            let (tell, told) = mpsc::channel(64);
+            let limit = job.backends().settings.service.command_limit;
+            let (status, (_, last)) = futures::join!(local::run(&argv, limit, tell), log(job, told));
+            match status? {
+                0 => Ok(RebootAnswer::Requested { status: Some(0) }),
+                status => Err(Error::new(
+                    FailureKind::Refused,
+                    "reboot",
+                    row.name.as_str(),
+                    format!("{} ended with status {status}", argv[0]),
+                )
+                .because(last)),
+            }
+        }
+    }
+}
+
 fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {
     format!("{} has rebooted already: boot {boot} instead of {before}", row.name)
 }
@@ -86,7 +135,7 @@ fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {
 /// After a request whose fate is not known (the process that sent it was killed, the answer got lost): whether the host went
 /// down or came back in another boot. It is given the time in which a host that was asked is gone; one that kept its boot
 /// until then was not reached by the request.
-async fn has_happened(job: &Job, hosts: &Hosts) -> Result<Option<String>, Report> {
+async fn has_happened(job: &Job) -> Result<Option<String>, Report> {
     let memory = job.memory();
     let (Some(requested), Some(before)) = (memory.reboot_requested, memory.boot_before) else {
         return Ok(None);
@@ -96,13 +145,13 @@ async fn has_happened(job: &Job, hosts: &Hosts) -> Result<Option<String>, Report
     let end = requested.plus(timing.gone);
     let mut silent = 0;
     loop {
-        match hosts.boot_id(&row).await {
+        match boot_now(job, &row).await {
             Ok(boot) if boot != before => return Ok(Some(rebooted_already(&row, &boot, &before))),
             Ok(_) => silent = 0,
             Err(error) if error.kind == FailureKind::Identity => return Err(error.into()),
             // one answer that got lost is no reboot
             Err(error) if error.kind.is_passing() && silent < 2 => silent += 1,
-            Err(error) if error.kind.is_passing() => {
+            Err(error) if error.kind.is_passing() && is_by_host(job) => {
                 let words = format!("{} was asked before, in boot {before}, and does not answer", row.name);
                 return Ok(Some(words));
             }
@@ -123,7 +172,7 @@ async fn has_happened(job: &Job, hosts: &Hosts) -> Result<Option<String>, Report
     }
 }
 
-async fn read_node(job: &Job) -> Result<NodeRow, Report> {
+pub(super) async fn read_node(job: &Job) -> Result<NodeRow, Report> {
     let node = job.node()?;
     job.patiently("reading the node", || job.backends().cluster.node(node)).await
 }
@@ -139,13 +188,12 @@ fn refused(error: Error) -> Report {
 
 /// Waits until the host stops answering, or answers with another boot id.
 pub(super) async fn down(job: &Job) -> Ending {
-    let hosts = hosts(job)?;
     let memory = job.memory();
     let before = memory.boot_before.unwrap_or_default();
     let row = last_known(job).await?;
     let began = now();
     loop {
-        match hosts.boot_id(&row).await {
+        match boot_now(job, &row).await {
             Ok(boot) if boot != before => {
                 return Ok(Outcome::Done(format!("{} runs boot {boot} already", row.name)));
             }
@@ -153,7 +201,8 @@ pub(super) async fn down(job: &Job) -> Ending {
                 text: format!("{} still answers in the old boot, {}", row.name, clock(now().since(began))),
                 ..Progress::default()
             }),
-            Err(error) if error.kind.is_passing() => {
+            // without SSH it is the API that does not answer, which says nothing of the node
+            Err(error) if error.kind.is_passing() && is_by_host(job) => {
                 return Ok(Outcome::Done(format!(
                     "{} stopped answering after {}",
                     row.name,

@@ -206,6 +206,7 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Uncordon => "uncordons",
         Kind::Drain => "drains",
         Kind::Reboot => "begins the run",
+        Kind::PowerCycle => "cuts the power",
         Kind::Snapshot => "takes it",
         Kind::Unlock => "clears it",
         Kind::Resolve => "carries it out",
