@@ -7,6 +7,10 @@
 
 #[path = "scenarios/checks.rs"]
 mod checks;
+#[path = "scenarios/clusters.rs"]
+mod clusters;
+#[path = "scenarios/foretold.rs"]
+mod foretold;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/roles.rs"]

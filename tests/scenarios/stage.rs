@@ -117,7 +117,7 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path, user: Option<&str>) -> Backends
     }
 }
 
-fn request(story: &Story) -> Request {
+pub fn request(story: &Story) -> Request {
     let usual = DrainOptions::default();
     Request {
         kind: story.kind,
@@ -167,16 +167,18 @@ pub async fn play(name: &str, story: &Story) {
     }
     let stop = CancellationToken::new();
     let witness = Witness::new(stage.sim.store()).look(stop.clone());
+    let told = super::foretold::before(&stage, &request).await;
     let run = start(stage.backends.clone(), plan(&request, &facts), permit, OpId(1), !story.step_by_step);
     let view = follow(name, story, &stage, run).await;
     stop.cancel();
     witness.await.expect("the witness").verify(name, &story.nodes);
     check_run(name, story, &view);
+    super::foretold::after(name, told.as_ref(), &view, !story.during.is_empty());
     check_world(name, story, &stage);
 }
 
 /// Follows a run, confirms its steps, and lets things happen, until it is over.
-async fn follow(name: &str, story: &Story, stage: &Stage, mut run: Run) -> RunView {
+pub async fn follow(name: &str, story: &Story, stage: &Stage, mut run: Run) -> RunView {
     let mut view: Option<RunView> = None;
     let mut pending: Vec<_> = story.during.iter().collect();
     let limit = tokio::time::Instant::now() + Duration::from_hours(3);

@@ -140,12 +140,13 @@ pub fn foresee(scene: &Scene<'_>, nodes: &[NodeName], options: &DrainOptions) ->
     let plays: Vec<Vec<play::Played>> =
         play::Luck::ALL.iter().map(|luck| play::play(scene, nodes, options, *luck)).collect();
     let siblings = warnings::siblings(&scene.pods);
+    let ends = verdict::later_ends(&plays);
     nodes
         .iter()
         .enumerate()
         .map(|(at, node)| {
             let ways: Vec<&play::Played> = plays.iter().filter_map(|play| play.get(at)).collect();
-            let pods: Vec<Forecast> = verdict::merge(scene, &ways)
+            let pods: Vec<Forecast> = verdict::merge(scene, &ways, &ends)
                 .into_iter()
                 .map(|merged| {
                     let warnings = warnings::of(scene, options, &merged, &siblings);

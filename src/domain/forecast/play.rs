@@ -309,6 +309,9 @@ impl<'a> Play<'a, '_> {
         if !is_known && !self.luck.recovers {
             return Err("whether its volume ties it to this node is not known".to_owned());
         }
+        if !self.luck.recovers && self.waits_for_lower(row) {
+            return Err("a pod of its StatefulSet with a lower number is not Ready".to_owned());
+        }
         let (mut homes, obstacles) = self.space.homes(row);
         let returns = homes.iter().any(|home| self.targets.contains(home));
         homes.retain(|home| !self.targets.contains(home));
@@ -333,6 +336,15 @@ impl<'a> Play<'a, '_> {
         };
         self.judge(id, row, health);
         Ok(())
+    }
+
+    /// Whether a StatefulSet that creates its pods in order has to wait with this one.
+    fn waits_for_lower(&self, row: &PodRow) -> bool {
+        let Some((owner, number)) = numbered(row) else { return false };
+        let is_lower = |other: &PodRow| numbered(other).is_some_and(|(of, at)| of == owner && at < number);
+        let mut residents = self.space.residents();
+        self.pending.iter().any(|pending| is_lower(pending.row))
+            || residents.any(|(id, other)| is_lower(other.row) && !self.ready.contains(&id))
     }
 
     fn end(&self, target: Target<'a>) -> Ended<'a> {
@@ -387,6 +399,13 @@ impl<'a> Play<'a, '_> {
         }
         needs
     }
+}
+
+/// The StatefulSet of a pod, by uid, and the pod's number in it.
+fn numbered(pod: &PodRow) -> Option<(&str, u32)> {
+    let owner = pod.owner.as_ref().filter(|owner| owner.kind == "StatefulSet")?;
+    let number = pod.key.name.rsplit_once('-')?.1.parse().ok()?;
+    Some((&owner.uid, number))
 }
 
 /// How many pods each budget expects beyond those that there are. A plain number of `minAvailable` expects the pods that

@@ -137,8 +137,36 @@ pub(super) struct Merged<'a> {
     pub replacement: Replacement,
 }
 
+/// Replacements that had to go once more, because they came to a node that is drained as well, and found no place the
+/// second time: why, by the pod that went first. Where they end so in some ways only, it cannot be told.
+pub(super) fn later_ends<'a>(plays: &[Vec<Played<'a>>]) -> BTreeMap<&'a PodKey, Replacement> {
+    let mut found: BTreeMap<&PodKey, (usize, String)> = BTreeMap::new();
+    for play in plays {
+        let mut seen = BTreeSet::new();
+        for pod in play.iter().flat_map(|node| &node.pods).filter(|pod| pod.is_ghost) {
+            if let Replacement::Nowhere { why, .. } = &pod.replacement
+                && seen.insert(&pod.row.key)
+            {
+                found.entry(&pod.row.key).or_insert((0, why.clone())).0 += 1;
+            }
+        }
+    }
+    let end = |(ways, why): (usize, String)| {
+        if ways == plays.len() {
+            Replacement::Nowhere { why, tied_to: None }
+        } else {
+            Replacement::Unclear { why }
+        }
+    };
+    found.into_iter().map(|(key, ways)| (key, end(ways))).collect()
+}
+
 /// Brings the ways together: what they agree on is expected, what they do not is not to be told.
-pub(super) fn merge<'a>(scene: &Scene<'a>, ways: &[&Played<'a>]) -> Vec<Merged<'a>> {
+pub(super) fn merge<'a>(
+    scene: &Scene<'a>,
+    ways: &[&Played<'a>],
+    ends: &BTreeMap<&'a PodKey, Replacement>,
+) -> Vec<Merged<'a>> {
     let Some((first, others)) = ways.split_first() else { return Vec::new() };
     let index = |way: &&Played<'a>| -> BTreeMap<&'a PodKey, Ended<'a>> {
         let own = way.pods.iter().filter(|pod| !pod.is_ghost);
@@ -149,10 +177,18 @@ pub(super) fn merge<'a>(scene: &Scene<'a>, ways: &[&Played<'a>]) -> Vec<Merged<'
     own.map(|pod| {
         let mut all = vec![pod.clone()];
         all.extend(others.iter().filter_map(|way| way.get(&pod.row.key).cloned()));
-        let replacement = replacement(&all);
+        let replacement = match replacement(&all) {
+            Replacement::Elsewhere => ends.get(&pod.row.key).cloned().unwrap_or(Replacement::Elsewhere),
+            other => other,
+        };
         let expectation = lingers(scene, pod.row, &pod.class)
             .or_else(|| returns(&replacement, &all))
             .unwrap_or_else(|| expectation(&all));
+        let replacement = match (replacement, &expectation) {
+            // whether it goes at all is not known
+            (Replacement::Nowhere { why, .. }, Expectation::Unclear { .. }) => Replacement::Unclear { why },
+            (other, _) => other,
+        };
         Merged { row: pod.row, class: pod.class.clone(), expectation, replacement }
     })
     .collect()

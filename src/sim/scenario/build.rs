@@ -247,6 +247,9 @@ fn annotations(workload: &Workload) -> Vec<(String, String)> {
             all.push((format!("{BEHAVIOUR}{stage}"), format!("{}ms", span.0.as_millis())));
         }
     }
+    if workload.local {
+        all.push((attachments::LOCAL.to_owned(), "true".to_owned()));
+    }
     if workload.crash {
         all.push((format!("{BEHAVIOUR}crash"), "true".to_owned()));
         all.push((format!("{BEHAVIOUR}restarts"), "17".to_owned()));
@@ -276,6 +279,11 @@ fn pod_spec(workload: &Workload) -> Value {
         mounts.push(json!({ "name": "data", "mountPath": "/data" }));
     }
     container["volumeMounts"] = mounts.into();
+    for (resource, quantity) in [("cpu", &workload.cpu), ("memory", &workload.memory)] {
+        if let Some(quantity) = quantity {
+            container["resources"]["requests"][resource] = quantity.clone().into();
+        }
+    }
     let mut spec = json!({
         "containers": [container], "volumes": volumes,
         "terminationGracePeriodSeconds": workload.grace.unwrap_or(30),
@@ -290,16 +298,42 @@ fn pod_spec(workload: &Workload) -> Value {
     if workload.host_network {
         spec["hostNetwork"] = true.into();
     }
+    place(workload, &mut spec);
+    spec
+}
+
+/// What decides where the pods may run.
+fn place(workload: &Workload, spec: &mut Value) {
+    let mut tolerations: Vec<Value> = Vec::new();
     if workload.tolerate_control_plane {
-        spec["tolerations"] =
-            json!([{ "key": nodes::CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule" }]);
+        tolerations
+            .push(json!({ "key": nodes::CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule" }));
     }
+    for key in &workload.tolerates {
+        tolerations.push(match key.as_str() {
+            "*" => json!({ "operator": "Exists" }),
+            key => json!({ "key": key, "operator": "Exists" }),
+        });
+    }
+    if !tolerations.is_empty() {
+        spec["tolerations"] = tolerations.into();
+    }
+    let own = json!({ "matchLabels": { "app": workload.name } });
     if workload.spread {
-        spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] = json!([{
-            "labelSelector": { "matchLabels": { "app": workload.name } }, "topologyKey": "kubernetes.io/hostname",
+        spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+            json!([{ "labelSelector": own, "topologyKey": "kubernetes.io/hostname" }]);
+    }
+    if !workload.affinity.is_empty() {
+        let need = |(key, values): (&String, &Vec<String>)| json!({ "key": key, "operator": "In", "values": values });
+        let needs: Vec<Value> = workload.affinity.iter().map(need).collect();
+        spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"] =
+            json!({ "nodeSelectorTerms": [{ "matchExpressions": needs }] });
+    }
+    if let Some(label) = &workload.spread_over {
+        spec["topologySpreadConstraints"] = json!([{
+            "maxSkew": 1, "topologyKey": label, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": own,
         }]);
     }
-    spec
 }
 
 fn put_service(desk: &Desk, workload: &Workload, port: u16) {

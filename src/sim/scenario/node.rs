@@ -32,6 +32,10 @@ pub struct NodeSpec {
     pub off: bool,
     /// How many pods fit; 110 when absent.
     pub pods: Option<u32>,
+    /// CPU that pods may ask for, as a quantity; 4 on control planes and 8 on workers when absent.
+    pub cpu: Option<String>,
+    /// Memory that pods may ask for, as a quantity; 8 and 32 GB when absent.
+    pub memory: Option<String>,
     /// Kubelet version, when it differs from the cluster's.
     pub version: Option<String>,
     /// Kernel release, when it differs from the cluster's.

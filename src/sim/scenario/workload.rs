@@ -46,6 +46,24 @@ pub struct Workload {
     /// Node labels that the pods ask for.
     #[serde(default)]
     pub node_selector: BTreeMap<String, String>,
+    /// CPU that each pod asks for, as a quantity (`500m`).
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Memory that each pod asks for, as a quantity (`2Gi`).
+    #[serde(default)]
+    pub memory: Option<String>,
+    /// Node labels of which the pods ask for one of some values (required node affinity).
+    #[serde(default)]
+    pub affinity: BTreeMap<String, Vec<String>>,
+    /// Taints that the pods tolerate, by key; `*` is every one, that of a cordon too.
+    #[serde(default)]
+    pub tolerates: Vec<String>,
+    /// Node label over whose values the pods are spread evenly (a hard topology spread constraint).
+    #[serde(default)]
+    pub spread_over: Option<String>,
+    /// Its persistent volumes are local to the node on which a pod first starts.
+    #[serde(default)]
+    pub local: bool,
     /// Runs on control planes too.
     #[serde(default)]
     pub tolerate_control_plane: bool,
@@ -190,6 +208,12 @@ impl Workload {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             node_selector: BTreeMap::new(),
+            cpu: None,
+            memory: None,
+            affinity: BTreeMap::new(),
+            tolerates: Vec::new(),
+            spread_over: None,
+            local: false,
             tolerate_control_plane: false,
             spread: false,
             priority_class: None,

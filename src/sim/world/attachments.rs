@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::read::{Key, fingerprint, is_terminal, items, node_of, text};
+use super::read::{Key, annotation, fingerprint, is_terminal, items, node_of, text};
 use super::{Change, Controller};
-use crate::sim::store::resources::{PERSISTENT_VOLUME_CLAIMS, PODS, VOLUME_ATTACHMENTS};
+use crate::sim::store::resources::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, VOLUME_ATTACHMENTS};
 
 /// The storage driver of simulated volumes.
 pub const DRIVER: &str = "csi.sim.pitstop.dev";
@@ -92,6 +92,35 @@ fn attach(desk: &Desk, node: &str, volume: &str) {
         "status": { "attached": true },
     });
     desk.create(&VOLUME_ATTACHMENTS, attachment);
+}
+
+/// The annotation of pods whose volumes are local to the node on which they first start.
+pub const LOCAL: &str = "sim.pitstop.dev/local";
+
+/// Makes the local volumes of a pod on its first node.
+pub fn provision(desk: &Desk, pod: &Value, node: &str) {
+    if annotation(pod, LOCAL) != "true" {
+        return;
+    }
+    for volume in items(pod, "/spec/volumes") {
+        let name = text(volume, "/persistentVolumeClaim/claimName");
+        let key = Key::new(text(pod, "/metadata/namespace"), name);
+        let Some(claim) = desk.get(&PERSISTENT_VOLUME_CLAIMS, &key) else { continue };
+        // one that is there already stays where it is
+        desk.create(&PERSISTENT_VOLUMES, json!({
+            "metadata": { "name": claim["spec"]["volumeName"] },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Delete",
+                "storageClassName": claim["spec"]["storageClassName"], "capacity": claim["status"]["capacity"],
+                "claimRef": { "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": key.namespace,
+                              "name": key.name, "uid": claim["metadata"]["uid"] },
+                "local": { "path": format!("/var/lib/volumes/{name}") },
+                "nodeAffinity": { "required": { "nodeSelectorTerms": [{ "matchExpressions": [
+                    { "key": "kubernetes.io/hostname", "operator": "In", "values": [node] } ] }] } },
+            },
+            "status": { "phase": "Bound" },
+        }));
+    }
 }
 
 /// A claim that has its volume already.

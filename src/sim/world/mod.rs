@@ -14,6 +14,7 @@ pub mod desk;
 mod disruption;
 mod endpoints;
 mod events;
+mod fit;
 mod index;
 mod job;
 mod kubelet;

@@ -60,6 +60,8 @@ fn taints(spec: &NodeSpec) -> Vec<Value> {
 
 fn status(spec: &NodeSpec, machine: &Machine, cluster: &ClusterSpec, now: &str) -> Value {
     let (cpu, memory) = if spec.control_plane { ("4", "8130488Ki") } else { ("8", "32820972Ki") };
+    let cpu = spec.cpu.as_deref().unwrap_or(cpu);
+    let memory = spec.memory.as_deref().unwrap_or(memory);
     let resources = |memory: &str| {
         json!({
             "cpu": cpu, "memory": memory, "pods": spec.pods.unwrap_or(110).to_string(),

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 
+use super::attachments;
 use super::desk::Desk;
+use super::fit::{is_crowded, keeps_apart, reaches, rivals, shortage, tied_volumes};
 use super::node_status::capacity;
 use super::read::{
-    Key, controller_uid, is_active, is_deleting, is_terminal, items, name, namespace, node_of, set_condition,
-    text,
+    Key, controller_uid, is_active, is_deleting, is_terminal, items, name, node_of, set_condition, text,
 };
-use super::select::{accepts_node, labels, matches, repelling_taint};
+use super::select::{accepts_node, labels, repelling_taint};
 use super::{Change, Controller};
 use crate::sim::store::resources::{NODES, PODS};
 use crate::sim::store::{ChangeKind, Object};
@@ -22,6 +23,8 @@ const COMPONENT: &str = "default-scheduler";
 pub struct Scheduler {
     nodes: BTreeMap<String, Object>,
     waiting: BTreeSet<Key>,
+    /// Bound pods that keep others away.
+    avoiding: BTreeSet<Key>,
 }
 
 impl Controller for Scheduler {
@@ -57,6 +60,7 @@ impl Controller for Scheduler {
             Ok(node) => {
                 self.waiting.remove(key);
                 bind(desk, key, &pod, &node);
+                attachments::provision(desk, &pod, &node);
             }
             Err(why) => {
                 self.waiting.insert(key.clone());
@@ -71,11 +75,14 @@ impl Scheduler {
         let pod = &change.object;
         if change.kind == ChangeKind::Deleted || is_terminal(pod) {
             self.waiting.remove(&Key::of(pod));
+            self.avoiding.remove(&Key::of(pod));
             if !node_of(pod).is_empty() {
                 self.retry(desk); // there is room now
             }
         } else if is_unbound(pod) && change.kind == ChangeKind::Added {
             desk.mark(Key::of(pod));
+        } else if !node_of(pod).is_empty() && keeps_apart(pod) {
+            self.avoiding.insert(Key::of(pod));
         }
     }
 
@@ -88,12 +95,23 @@ impl Scheduler {
     /// The node with the fewest pods of the same owner, then the fewest pods; or why there is none.
     fn choose(&self, pod: &Object, desk: &Desk) -> Result<String, String> {
         let siblings = siblings(pod, desk);
-        let rivals = rivals(pod, desk);
+        let rivals = rivals(pod, desk, &self.nodes, &self.avoiding);
+        let volumes = tied_volumes(pod, desk);
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
         let mut best: Option<(usize, &str)> = None;
         for (count, name) in desk.index.nodes_by_load() {
             let Some(node) = self.nodes.get(name) else { continue };
-            if let Some(reason) = obstacle(&pod["spec"], node, count, &rivals) {
+            let reason = obstacle(&pod["spec"], node, count, &rivals)
+                .or_else(|| shortage(pod, node, || desk.index.pods_on(name).cloned().collect()))
+                .or_else(|| {
+                    let is_away = volumes.iter().any(|volume| !reaches(volume, node));
+                    is_away.then(|| "node(s) had volume node affinity conflict".to_owned())
+                })
+                .or_else(|| {
+                    is_crowded(pod, node, desk, &self.nodes)
+                        .then(|| "node(s) didn't match pod topology spread constraints".to_owned())
+                });
+            if let Some(reason) = reason {
                 *reasons.entry(reason).or_default() += 1;
                 continue;
             }
@@ -125,26 +143,8 @@ fn siblings<'a>(pod: &Value, desk: &'a Desk) -> HashMap<&'a str, usize> {
     counts
 }
 
-/// Nodes (for `kubernetes.io/hostname`) that hold a pod the new one must not meet.
-fn rivals<'a>(pod: &Value, desk: &'a Desk) -> BTreeSet<&'a str> {
-    let path = "/spec/affinity/podAntiAffinity/requiredDuringSchedulingIgnoredDuringExecution";
-    let mut nodes = BTreeSet::new();
-    for term in items(pod, path).iter().filter(|term| term["topologyKey"] == "kubernetes.io/hostname") {
-        let listed = items(term, "/namespaces");
-        let own = [json!(namespace(pod))];
-        for home in if listed.is_empty() { &own[..] } else { listed } {
-            let others = desk.index.pods_in(home.as_str().unwrap_or_default());
-            let rivals =
-                others.filter(|other| !is_terminal(other) && matches(&term["labelSelector"], labels(other)));
-            nodes.extend(rivals.map(|rival| node_of(rival)));
-        }
-    }
-    nodes.remove("");
-    nodes
-}
-
 /// What keeps a pod off a node, in the order and words of kube-scheduler's filters.
-fn obstacle(spec: &Value, node: &Value, count: usize, rivals: &BTreeSet<&str>) -> Option<String> {
+fn obstacle(spec: &Value, node: &Value, count: usize, rivals: &BTreeSet<(String, String)>) -> Option<String> {
     let tolerates_cordon = super::select::tolerates(
         items(spec, "/tolerations"),
         &json!({ "key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule" }),
@@ -162,7 +162,8 @@ fn obstacle(spec: &Value, node: &Value, count: usize, rivals: &BTreeSet<&str>) -
     if count >= capacity(node) {
         return Some("Too many pods".to_owned());
     }
-    rivals.contains(name(node)).then(|| "node(s) didn't match pod anti-affinity rules".to_owned())
+    let is_near = rivals.iter().any(|(key, value)| labels(node)[key.as_str()] == value.as_str());
+    is_near.then(|| "node(s) didn't match pod anti-affinity rules".to_owned())
 }
 
 /// `0/6 nodes are available: 3 node(s) were unschedulable, ...`.
@@ -173,8 +174,15 @@ fn explain(total: usize, reasons: &BTreeMap<String, usize>) -> String {
     let mut all: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
     all.sort();
     // nodes of which a pod could be preempted to no avail, as against those where preemption cannot change anything
-    let full = reasons.get("Too many pods").copied().unwrap_or_default()
-        + reasons.get("node(s) didn't match pod anti-affinity rules").copied().unwrap_or_default();
+    let full: usize = [
+        "Too many pods",
+        "Insufficient cpu",
+        "Insufficient memory",
+        "node(s) didn't match pod anti-affinity rules",
+    ]
+    .iter()
+    .filter_map(|reason| reasons.get(*reason))
+    .sum();
     let mut preemption = Vec::new();
     if full > 0 {
         preemption.push(format!("{full} No preemption victims found for incoming pod"));
@@ -250,7 +258,7 @@ mod tests {
         ] {
             assert_eq!(obstacle(&spec, &node("a", &of_node), count, &free).as_deref(), expected);
         }
-        let rivals = BTreeSet::from(["a"]);
+        let rivals = BTreeSet::from([("kubernetes.io/hostname".to_owned(), "a".to_owned())]);
         assert!(obstacle(&json!({}), &node("a", &json!({})), 0, &rivals).is_some());
     }
 

@@ -61,3 +61,60 @@ async fn capacity_and_anti_affinity_hold() {
         "{message}"
     );
 }
+
+/// Why the one pending pod of `a/web` is not bound.
+async fn refusal(bench: &Bench) -> String {
+    let pending = |b: &Bench| {
+        let pods = b.pods("a", "web");
+        let pod = pods.into_iter().find(|pod| node_of(pod).is_empty())?;
+        Some(condition(&pod, "PodScheduled")?["message"].as_str()?.to_owned())
+    };
+    bench.until("refused", |b| pending(b).is_some()).await;
+    pending(bench).unwrap()
+}
+
+const WEB: &str = "[[workload]]\nkind = \"Deployment\"\nnamespace = \"a\"\nname = \"web\"\n";
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_held_against_what_nodes_have() {
+    let nodes =
+        "[[node]]\nname = \"worker-1\"\ncpu = \"1\"\n[[node]]\nname = \"worker-2\"\nmemory = \"1Gi\"\n";
+    let bench = small(&format!("{nodes}{WEB}replicas = 3\ncpu = \"600m\"\nmemory = \"700Mi\"\n"));
+    let message = refusal(&bench).await;
+    assert!(message.contains("1 Insufficient cpu") && message.contains("1 Insufficient memory"), "{message}");
+    assert_eq!(bench.ready("a", "web"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn affinity_spread_and_tolerations_decide() {
+    let label =
+        |node: &str, zone: &str| format!("[[node]]\nname = \"{node}\"\nlabels = {{ zone = \"{zone}\" }}\n");
+    let nodes = format!("{}{}", label("worker-1", "1"), label("worker-2", "2"));
+    let bench = small(&format!("{nodes}{WEB}replicas = 2\naffinity = {{ zone = [\"2\", \"3\"] }}\n"));
+    assert!(bench.pods("a", "web").iter().all(|pod| node_of(pod) == "worker-2"));
+    let bench = small(&format!("{nodes}{WEB}replicas = 2\nspread_over = \"zone\"\n"));
+    bench.world.act(Action::Cordon { node: "worker-2".into() }).await;
+    bench.until("tainted", |b| b.node("worker-2")["spec"]["taints"].is_array()).await;
+    let away = bench.pods("a", "web").into_iter().find(|pod| node_of(pod) == "worker-2").unwrap();
+    bench.delete_pod(&away);
+    let message = refusal(&bench).await;
+    assert!(message.contains("1 node(s) didn't match pod topology spread constraints"), "{message}");
+    let bench = small(&format!("{WEB}replicas = 3\nspread = true\ntolerates = [\"*\"]\n"));
+    assert_eq!(bench.ready("a", "web"), 3, "the control plane is open to it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_volume_holds_its_pod_on_its_node() {
+    let bench = small(
+        "[[workload]]\nkind = \"StatefulSet\"\nnamespace = \"a\"\nname = \"web\"\nclaim = true\nlocal = true\n",
+    );
+    let home = node_of(&bench.get(&PODS, "a", "web-0")).to_owned();
+    bench.world.act(Action::Cordon { node: home.clone() }).await;
+    bench.until("tainted", |b| b.node(&home)["spec"]["taints"].is_array()).await;
+    bench.delete_pod(&bench.get(&PODS, "a", "web-0"));
+    let message = refusal(&bench).await;
+    assert!(message.contains("1 node(s) had volume node affinity conflict"), "{message}");
+    bench.world.act(Action::Uncordon { node: home.clone() }).await;
+    bench.until("back", |b| b.ready("a", "web") == 1).await;
+    assert_eq!(node_of(&bench.get(&PODS, "a", "web-0")), home);
+}
