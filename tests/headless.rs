@@ -365,3 +365,34 @@ fn with_json_an_error_is_one_object_and_what_is_written_is_private() {
         assert_eq!(mode & 0o077, 0, "{}: {mode:o}", entry.path().display());
     }
 }
+
+#[test]
+fn a_plan_foretells_the_drain() {
+    let served = Served::start("tight-budgets");
+    let unknown = served.run(&["plan", "drain", "nosuch"]);
+    assert_eq!((code(&unknown), text(&unknown.stdout).as_str()), (1, ""));
+    assert!(text(&unknown.stderr).starts_with("error: there is no node named nosuch"), "{unknown:?}");
+
+    let refused = served.run(&["plan", "drain", "worker-1", "worker-2", "worker-3"]);
+    assert_eq!(code(&refused), 2);
+    let lines = text(&refused.stdout);
+    assert!(lines.lines().nth(1).is_some_and(|line| line.starts_with("verdict: will not finish")), "{lines}");
+    let long = lines.lines().find(|line| line.chars().count() > 80 && !line.contains("command"));
+    assert_eq!(long, None);
+
+    let options = ["--force", "--delete-emptydir-data", "--timeout", "90s", "-o", "json"];
+    let nodes = ["plan", "drain", "worker-1", "worker-2", "worker-3"];
+    let plan = served.run(&[&nodes[..], &options[..]].concat());
+    assert_eq!(code(&plan), 2);
+    let page = &objects(&plan)[0];
+    assert_eq!(page["plan"]["drain"]["timeout_seconds"], 90);
+    assert_eq!(page["forecast"]["verdict"], "blocked");
+    let blocks = page["forecast"]["blocks"].as_array().expect("blocks");
+    for budget in ["billing/invoice-api", "billing/ledger", "search/indexer"] {
+        let block = blocks.iter().find(|block| block["budget"].as_str().is_some_and(|key| key == budget));
+        let block =
+            block.or_else(|| blocks.iter().find(|block| block["why"].to_string().contains("more than one")));
+        let block = block.unwrap_or_else(|| panic!("{budget} in {page}"));
+        assert!(block["waiting_helps"] == false && block["pod"].is_string(), "{block}");
+    }
+}

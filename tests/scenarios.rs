@@ -9,8 +9,6 @@
 mod checks;
 #[path = "scenarios/clusters.rs"]
 mod clusters;
-#[path = "scenarios/foretold.rs"]
-mod foretold;
 #[path = "scenarios/races.rs"]
 mod races;
 #[path = "scenarios/roles.rs"]

@@ -1,6 +1,6 @@
 //! What was foretold of a run's drains, held against what came of them.
 
-use super::stage::Stage;
+use super::Stage;
 use pitstop::domain::forecast::Verdict;
 use pitstop::domain::guard::Request;
 use pitstop::domain::plan::{Kind, StepKind};

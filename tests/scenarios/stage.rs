@@ -1,5 +1,7 @@
 //! Plays a story: builds the cluster, starts the run, lets things happen, and looks at the world afterwards.
 
+#[path = "foretold.rs"]
+mod foretold;
 #[path = "witness.rs"]
 mod witness;
 
@@ -167,13 +169,13 @@ pub async fn play(name: &str, story: &Story) {
     }
     let stop = CancellationToken::new();
     let witness = Witness::new(stage.sim.store()).look(stop.clone());
-    let told = super::foretold::before(&stage, &request).await;
+    let told = foretold::before(&stage, &request).await;
     let run = start(stage.backends.clone(), plan(&request, &facts), permit, OpId(1), !story.step_by_step);
     let view = follow(name, story, &stage, run).await;
     stop.cancel();
     witness.await.expect("the witness").verify(name, &story.nodes);
     check_run(name, story, &view);
-    super::foretold::after(name, told.as_ref(), &view, !story.during.is_empty());
+    foretold::after(name, told.as_ref(), &view, !story.during.is_empty());
     check_world(name, story, &stage);
 }
 

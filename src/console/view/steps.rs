@@ -7,6 +7,7 @@ use super::theme::Tone;
 use super::words;
 use crate::console::model::Model;
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::plan::StepKind;
 use crate::domain::run::{Outcome, Progress, RunView, StepState, StepView};
 use crate::domain::time::brief;
 use ratatui::text::{Line, Span};
@@ -27,6 +28,7 @@ pub fn details<'a>(look: &Look, model: &Model, run: &RunView, at: usize, room: u
         return lines;
     }
     let Some(view) = run.steps.get(at) else { return lines };
+    lines.extend(foretold(look, run, view, room));
     match &view.state {
         StepState::Running(_) => {
             if let Some(progress) = &view.progress {
@@ -62,6 +64,29 @@ pub fn details<'a>(look: &Look, model: &Model, run: &RunView, at: usize, room: u
     if let Some(undo) = &view.step.undo {
         lines.extend(said(look, Tone::Muted, "undo: ", undo, room));
     }
+    lines
+}
+
+/// What was foretold of a node's drain, in at most two lines, until the drain has ended.
+fn foretold<'a>(look: &Look, run: &RunView, view: &StepView, room: usize) -> Vec<Line<'a>> {
+    let is_over = matches!(view.state, StepState::Ended(..));
+    if is_over || !matches!(view.step.kind, StepKind::Cordon | StepKind::MoveLeader | StepKind::Drain) {
+        return Vec::new();
+    }
+    let is_its = |step: &&StepView| step.step.kind == StepKind::Predict && step.step.node == view.step.node;
+    match run.steps.iter().rfind(is_its).map(|step| &step.state) {
+        Some(StepState::Ended(Outcome::Warned(text), _)) => short(look, Tone::Warn, text, room),
+        Some(StepState::Ended(Outcome::Done(text), _)) => short(look, Tone::Text, text, room),
+        _ => Vec::new(),
+    }
+}
+
+fn short<'a>(look: &Look, tone: Tone, text: &str, room: usize) -> Vec<Line<'a>> {
+    let label = "foretold: ";
+    let most = (room.saturating_sub(label.len()) * 2).saturating_sub(2);
+    let text = super::text::cut(text, most, look.glyphs.ellipsis).into_owned();
+    let mut lines = said(look, tone, label, &text, room);
+    lines.truncate(2);
     lines
 }
 

@@ -135,7 +135,7 @@ impl NodeForecast {
     }
 }
 
-/// Predicts the drain of nodes, one after the other.
+/// Predicts the drain of nodes, one after the other, all of them cordoned first.
 pub fn foresee(scene: &Scene<'_>, nodes: &[NodeName], options: &DrainOptions) -> Vec<NodeForecast> {
     let plays: Vec<Vec<play::Played>> =
         play::Luck::ALL.iter().map(|luck| play::play(scene, nodes, options, *luck)).collect();

@@ -92,7 +92,7 @@ struct Play<'a, 's> {
     has_settled: bool,
 }
 
-/// Plays the drain of nodes, one after the other.
+/// Plays the drain of nodes, one after the other; all of them are cordoned first.
 pub(super) fn play<'a>(
     scene: &Scene<'a>,
     nodes: &[NodeName],
@@ -118,6 +118,10 @@ pub(super) fn play<'a>(
         missing: missing(scene),
         has_settled: false,
     };
+    for place in nodes.iter().filter_map(|node| play.space.find(node)).collect::<Vec<_>>() {
+        play.space.close(place);
+        play.targets.insert(place);
+    }
     nodes.iter().map(|node| play.drain(node)).collect()
 }
 
@@ -133,8 +137,6 @@ struct Target<'a> {
 impl<'a> Play<'a, '_> {
     fn drain(&mut self, node: &NodeName) -> Played<'a> {
         let Some(place) = self.space.find(node) else { return Played { pods: Vec::new() } };
-        self.space.close(place);
-        self.targets.insert(place);
         let mut targets = self.targets_on(place);
         loop {
             let mut has_moved = false;
