@@ -190,6 +190,7 @@ impl Cluster {
             request_timeout: self.inner.request_timeout,
             read_only: true,
             daemonsets: daemonsets::Known::default(),
+            recent: recent::Recent::default(),
         };
         Self { inner: Arc::new(inner), maintenance_namespace: self.maintenance_namespace.clone() }
     }

@@ -198,6 +198,7 @@ fn ordered(order: &RunCommand) -> String {
         RunCommand::Abort => "aborted".to_owned(),
         RunCommand::Accept { gate, reason, .. } => format!("accepted gate {gate}: {reason}"),
         RunCommand::Settle(quiet) => format!("set the quiet time to {}", crate::domain::time::brief(*quiet)),
+        RunCommand::Extend { by, .. } => format!("gave it {} more", crate::domain::time::brief(*by)),
     }
 }
 
