@@ -12,7 +12,7 @@ use crate::domain::feed::{Kept, Liveness, Source, Table};
 use crate::domain::guard::Request;
 use crate::domain::host::{HostFacts, HostQuestion, RebootNeed};
 use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
-use crate::domain::lock::LeaseRow;
+use crate::domain::lock::{LeaseRow, LockChoice};
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
 use crate::domain::notice::{Cause, Notice};
@@ -283,6 +283,8 @@ pub struct Model {
     /// Which of the earlier runs their page shows.
     #[serde(default)]
     pub orphan_at: usize,
+    /// What the next run does about a maintenance lock that is in its way.
+    pub lock_choice: LockChoice,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -313,6 +315,7 @@ impl Model {
             analyses: BTreeMap::new(),
             diagnosing: BTreeMap::new(),
             orphan_at: 0,
+            lock_choice: LockChoice::Take,
             flash: None,
             next_op: 1,
             is_quitting: false,

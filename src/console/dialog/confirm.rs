@@ -23,7 +23,11 @@ pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOpti
     let drains = matches!(kind, Kind::Drain | Kind::Reboot);
     // without a right to leases the run can only go on without the lock, and the ladder asks for that word too
     let is_unlocked = kind == Kind::Reboot && access::missing_lock(&model.known.access).is_some();
-    let lock = if is_unlocked { LockChoice::Without } else { LockChoice::Take };
+    let lock = match (is_unlocked, drains) {
+        (true, _) => LockChoice::Without,
+        (false, true) => model.lock_choice,
+        (false, false) => LockChoice::Take,
+    };
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
     Request { kind, nodes, drain, blocked, lock, resolve: None }
 }
@@ -178,7 +182,8 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         && foreign_lock(model, request.lock).is_none()
         && matches!(request.kind, Kind::Drain | Kind::Reboot)
     {
-        let words = format!("the maintenance lock was left behind: {}", lock.words(model.now));
+        let does = if request.lock == LockChoice::Adopt { "is taken over" } else { "was left behind" };
+        let words = format!("the maintenance lock {does}: {}", lock.words(model.now));
         facts.push(Fact::toned(Tone::Attention, "lock", words));
     }
     facts.push(Fact::toned(Tone::Dim, "command", command(request)));

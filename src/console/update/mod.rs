@@ -3,6 +3,7 @@
 
 mod actions;
 mod dialogs;
+mod entries;
 mod feeds;
 mod hosts;
 mod keys;
@@ -113,6 +114,8 @@ fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
 
 #[cfg(test)]
 mod earlier_tests;
+#[cfg(test)]
+mod entries_tests;
 #[cfg(test)]
 mod hosts_tests;
 #[cfg(test)]
