@@ -254,6 +254,7 @@ async fn run_of_bob(stage: &Stage, node: &str) -> pitstop::engine::Run {
         drain: pitstop::domain::config::DrainOptions::default(),
         blocked: false,
         lock: pitstop::domain::lock::LockChoice::Take,
+        resolve: None,
     };
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let policy = pitstop::domain::config::Policy::default();

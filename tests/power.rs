@@ -136,6 +136,7 @@ fn cutting_the_power_of_a_working_control_plane_is_weighed_like_its_reboot() {
         drain: pitstop::domain::config::DrainOptions::default(),
         blocked: false,
         lock: pitstop::domain::lock::LockChoice::default(),
+        resolve: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     let policy = pitstop::domain::config::Policy::default();

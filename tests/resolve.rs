@@ -11,7 +11,6 @@ mod left;
 #[expect(dead_code, reason = "shared with the stories")]
 mod stage;
 #[path = "scenarios/story.rs"]
-#[expect(dead_code, reason = "shared with the stories")]
 mod story;
 
 use bench::{Bench, assert_done, follow, outcome};

@@ -33,6 +33,7 @@ fn request() -> Request {
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::Take,
+        resolve: None,
     }
 }
 

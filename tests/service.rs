@@ -35,6 +35,7 @@ async fn reboot(stage: &Stage, node: &str, mut hear: impl FnMut(&RunEvent) -> Op
         drain: DrainOptions::default(),
         blocked: false,
         lock: LockChoice::default(),
+        resolve: None,
     };
     let facts = Facts::read(&stage.backends).await.expect("facts");
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };

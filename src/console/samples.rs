@@ -203,6 +203,7 @@ pub fn orphan(node: &str) -> crate::console::msg::Orphan {
             drain: crate::domain::config::DrainOptions::default(),
             blocked: false,
             lock: crate::domain::lock::LockChoice::Take,
+            resolve: None,
         },
         has_asked: false,
         undo: vec![format!(

@@ -30,7 +30,14 @@ fn refused(stage: &Stage) -> Vec<String> {
 
 fn request(kind: Kind, node: &str) -> Request {
     let nodes = if node.is_empty() { Vec::new() } else { vec![node.into()] };
-    Request { kind, nodes, drain: DrainOptions::default(), blocked: false, lock: LockChoice::Take }
+    Request {
+        kind,
+        nodes,
+        drain: DrainOptions::default(),
+        blocked: false,
+        lock: LockChoice::Take,
+        resolve: None,
+    }
 }
 
 /// A whole run under the roles.

@@ -30,6 +30,7 @@ fn planned() -> RunChange {
         steps: vec![super::tests::step(crate::domain::plan::StepKind::Preflight)],
         drain: crate::domain::config::DrainOptions::default(),
         lock: crate::domain::lock::LockChoice::Take,
+        resolve: None,
     };
     RunChange::Planned { plan }
 }

@@ -51,6 +51,7 @@ fn begun(dir: &Path) -> Journal {
         steps: vec![step(StepKind::Preflight, "cp-1"), step(StepKind::Drain, "cp-1")],
         drain: crate::domain::config::DrainOptions::default(),
         lock: crate::domain::lock::LockChoice::default(),
+        resolve: None,
     };
     tell(&journal, 1000, RunChange::Planned { plan });
     tell(&journal, 1001, RunChange::StepStarted { step: 0, attempt: 1 });

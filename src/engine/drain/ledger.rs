@@ -7,7 +7,7 @@ use super::reserved::{Hold, Purpose, Reserved};
 use crate::backend::error::{Error, Refusal};
 use crate::domain::budget::{BudgetRow, UnhealthyPolicy};
 use crate::domain::feed::{Delta, Row, Table, apply};
-use crate::domain::ids::{BudgetKey, PodKey};
+use crate::domain::ids::BudgetKey;
 use crate::domain::pod::{Phase, PodRow};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -108,11 +108,6 @@ impl Ledger {
     /// An empty ledger.
     pub(super) fn new(reserved: Reserved) -> Self {
         Self { reserved, ..Self::default() }
-    }
-
-    /// Whether a pod is to be left where it is.
-    pub(super) fn is_excused(&self, pod: &PodKey) -> bool {
-        self.reserved.is_excused(pod)
     }
 
     /// Whether the budgets have been listed.
