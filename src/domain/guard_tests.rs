@@ -369,3 +369,52 @@ fn clearing_a_lock_permits_nothing_else() {
         assert!(!permit.covers(&change), "{change:?}");
     }
 }
+
+fn resolving(remedy: Remedy, is_unsure: bool) -> Request {
+    let pod = crate::domain::ids::PodKey { namespace: "shop".into(), name: "web-1".into(), uid: "u".into() };
+    let target = crate::domain::remedy::Target { pod, node: "worker-1".into(), is_ready: true };
+    let budget = BudgetKey { namespace: "shop".into(), name: "web".into() };
+    Request::resolving(Resolution { budget, remedy, targets: vec![target], is_unsure })
+}
+
+#[test]
+fn a_way_out_asks_for_what_it_may_break() {
+    let rows = nodes([node("worker-1", false, true)]);
+    let world = World { nodes: Some(&rows), etcd: None, lock: None };
+    let asks = |remedy, is_unsure| demand(&Policy::default(), &resolving(remedy, is_unsure), world);
+    let typed = |name: &str| Ok(Rung::TypeName(name.into()));
+    for remedy in [Remedy::Wait, Remedy::SkipPod, Remedy::SkipNode, Remedy::Surge, Remedy::Restart] {
+        assert_eq!(asks(remedy, false), Ok(Rung::Key), "{remedy}");
+    }
+    assert_eq!(asks(Remedy::Surge, true), typed("web"), "what is not known asks for more");
+    assert_eq!(asks(Remedy::Relax, false), typed("web"));
+    assert_eq!(asks(Remedy::AllowUnhealthy, false), typed("web"));
+    assert_eq!(asks(Remedy::DeleteHealthy, false), typed("web-1"));
+    assert_eq!(asks(Remedy::DisableEviction, false), typed("worker-1"));
+    for remedy in [Remedy::DeleteBudget, Remedy::Narrow, Remedy::ForceDelete] {
+        assert!(asks(remedy, false).is_err(), "{remedy} is explained only");
+    }
+    let read_only = Policy { read_only: true, ..Policy::default() };
+    assert!(demand(&read_only, &resolving(Remedy::Relax, false), world).is_err());
+    let protected = Policy { protected: vec!["prod*".into()], context: "prod-1".into(), read_only: false };
+    let answer = demand(&protected, &resolving(Remedy::Relax, false), world);
+    assert_eq!(answer, Ok(Rung::TypeContext("prod-1".into())));
+    let locked = World { lock: Some("bob@desk"), ..world };
+    assert!(demand(&Policy::default(), &resolving(Remedy::Relax, false), locked).is_err());
+    assert!(demand(&Policy::default(), &resolving(Remedy::Wait, false), locked).is_ok());
+}
+
+#[test]
+fn a_permit_for_one_way_is_none_for_another() {
+    let world = World { nodes: None, etcd: None, lock: None };
+    let given = Assent::Flag { context: None };
+    let permit = grant(&Policy::default(), &resolving(Remedy::Relax, false), world, given).unwrap();
+    let budget = BudgetKey { namespace: "shop".into(), name: "web".into() };
+    let other = BudgetKey { namespace: "shop".into(), name: "api".into() };
+    assert!(permit.covers(&Change::Borrow(&budget, Remedy::Relax)));
+    assert!(!permit.covers(&Change::Borrow(&budget, Remedy::Surge)));
+    assert!(!permit.covers(&Change::Borrow(&other, Remedy::Relax)));
+    assert!(permit.covers(&Change::Evict(&"worker-1".into())));
+    assert!(!permit.covers(&Change::Evict(&"worker-2".into())));
+    assert!(permit.covers(&Change::Restore) && !permit.covers(&Change::Uncordon(&"worker-1".into())));
+}

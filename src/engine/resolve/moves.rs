@@ -34,6 +34,12 @@ pub(super) async fn evict(job: &Job, target: &Target, limit: Duration) -> Result
         if !may_pass(&error) || Instant::now() >= end {
             return Err(error.into());
         }
+        // somebody else's eviction of the same pod counts: what was changed for it goes back the sooner
+        if let Ok(found) = cluster.pod_as_is(&target.pod).await
+            && found.is_none_or(|(row, _)| row.deleting.is_some())
+        {
+            return Ok(format!("{} was let go by another eviction", target.pod));
+        }
         let pause = error.retry_after.unwrap_or(AGAIN).min(end.saturating_duration_since(Instant::now()));
         job.say(format!("{}: {error}; again in {}", target.pod, brief(pause)));
         tokio::select! {
