@@ -303,8 +303,8 @@ async fn a_cordon_that_is_stopped_while_it_reads_sends_no_patch() {
         let mut driven = Driven::start(&stage, Kind::Cordon, "worker-1", true).await;
         stage.sim.faults().add(slow);
         driven.until_step(StepKind::Cordon).await;
-        // twice the step reads, then the change itself reads once more
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // the step reads, then the change itself reads once more
+        tokio::time::sleep(Duration::from_millis(600)).await;
         if aborts {
             driven.tell(RunCommand::Abort).await;
         } else {

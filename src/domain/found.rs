@@ -27,9 +27,19 @@ pub struct Found {
     pub at: Stamp,
     /// The nodes of the run; one that is not there is not in it.
     pub nodes: BTreeMap<NodeName, FoundNode>,
-    /// Who held the maintenance lock; `Some(None)` = nobody, `None` = not looked at.
+    /// The maintenance lock; `None` = not looked at.
     #[serde(default)]
-    pub lock: Option<Option<String>>,
+    pub lock: Option<FoundLock>,
+}
+
+/// The maintenance lock as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoundLock {
+    /// Nobody held it.
+    Free,
+    /// This one did: `user@host`.
+    Held(String),
 }
 
 /// One thing, as it was found and as it is left.
@@ -99,8 +109,8 @@ pub fn compare(nodes: &[NodeName], found: Option<&Found>, left: Option<&Found>) 
     }
     let lock = |found: Option<&Found>| match found.and_then(|found| found.lock.as_ref()) {
         None => UNKNOWN.to_owned(),
-        Some(None) => "free".to_owned(),
-        Some(Some(holder)) => format!("held by {holder}"),
+        Some(FoundLock::Free) => "free".to_owned(),
+        Some(FoundLock::Held(holder)) => format!("held by {holder}"),
     };
     if [found, left].into_iter().flatten().any(|found| found.lock.is_some()) {
         list.push(Difference::new("maintenance lock", lock(found), lock(left)));
@@ -115,7 +125,8 @@ mod tests {
     fn reading(cordoned: bool, boot: &str, lock: Option<&str>) -> Found {
         let node =
             FoundNode { uid: "u1".into(), cordoned, is_ready: true, boot_id: boot.into(), pods: Some(3) };
-        Found { at: Stamp(0), nodes: [("cp-1".into(), node)].into(), lock: Some(lock.map(str::to_owned)) }
+        let held = lock.map_or(FoundLock::Free, |holder| FoundLock::Held(holder.to_owned()));
+        Found { at: Stamp(0), nodes: [("cp-1".into(), node)].into(), lock: Some(held) }
     }
 
     #[test]
@@ -125,6 +136,15 @@ mod tests {
         let changed: Vec<String> = list.iter().filter(|one| !one.is_same()).map(Difference::words).collect();
         assert_eq!(changed, ["cp-1 boot: was b1, is b2"]);
         assert!(list.iter().any(|one| one.words() == "cp-1 scheduling: schedulable, as found"));
+    }
+
+    #[test]
+    fn a_reading_is_read_back_from_the_journal_as_it_was() {
+        for lock in [None, Some("ann@desk")] {
+            let found = reading(false, "b1", lock);
+            let text = serde_json::to_string(&found).expect("JSON");
+            assert_eq!(serde_json::from_str::<Found>(&text).expect("a reading"), found, "{text}");
+        }
     }
 
     #[test]

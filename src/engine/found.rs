@@ -3,7 +3,7 @@
 use super::settings::Backends;
 use crate::backend::clock::now;
 use crate::backend::error::Error;
-use crate::domain::found::{Found, FoundNode};
+use crate::domain::found::{Found, FoundLock, FoundNode};
 use crate::domain::ids::NodeName;
 use crate::domain::report::FailureKind;
 
@@ -16,7 +16,7 @@ pub async fn look(backends: &Backends, nodes: &[NodeName], is_whole: bool) -> Re
     let mut found = Found { at: now(), ..Found::default() };
     if is_whole {
         let lease = cluster.lease_read(&backends.settings.lease_namespace).await?;
-        found.lock = Some(lease.map(|row| row.holder));
+        found.lock = Some(lease.map_or(FoundLock::Free, |row| FoundLock::Held(row.holder)));
     }
     for name in nodes {
         let row = match cluster.node_object(name).await {

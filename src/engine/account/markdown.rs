@@ -28,60 +28,11 @@ pub fn markdown(account: &Account) -> String {
     let mut page = Page::default();
     head(&mut page, account);
     accepted(&mut page, account);
-    page.table(
-        "Steps",
-        &["#", "step", "how it ended", "took", "attempts"],
-        account.steps.iter().map(|step| {
-            let name = if step.is_undo { format!("undo: {}", step.name) } else { step.name.to_owned() };
-            let how = step.outcome.as_ref().map_or_else(|| "not reached".to_owned(), ended);
-            let attempts = step.attempts.len().to_string();
-            vec![step.number.to_string(), name, how, span(step.took_ms), attempts]
-        }),
-    );
-    page.table(
-        "Confirmations and decisions",
-        &["when", "who", "step", "what"],
-        account.decisions.iter().map(|one| {
-            let step = format!("{}. {}", one.step, one.name);
-            vec![clock(one.at), one.by.clone(), step, one.words.clone()]
-        }),
-    );
-    page.table(
-        "Gates",
-        &["step", "gate", "verdict", "evidence", "read", "age"],
-        account.steps.iter().flat_map(|step| {
-            step.gates.iter().map(|read| {
-                vec![
-                    format!("{}. {}", step.number, step.name),
-                    read.gate.name.clone(),
-                    verdict(&read.gate.verdict),
-                    read.gate.evidence.clone(),
-                    format!("{} times, {} not open", read.readings, read.closed),
-                    read.age_ms.map_or_else(|| "-".to_owned(), span),
-                ]
-            })
-        }),
-    );
-    page.table(
-        "Predicted, and what happened",
-        &["pod", "predicted", "what happened"],
-        account
-            .predictions
-            .iter()
-            .map(|one| vec![one.pod.to_string(), one.predicted.clone(), one.happened.clone()]),
-    );
-    page.table(
-        "Changes",
-        &["asked", "step", "change", "answer"],
-        account.changes.iter().map(|one| {
-            let answer = match one.done {
-                Some(true) => "done".to_owned(),
-                Some(false) => format!("refused: {}", one.answer),
-                None => "not seen: the process ended first".to_owned(),
-            };
-            vec![clock(one.at), one.step.to_string(), one.change.clone(), answer]
-        }),
-    );
+    steps(&mut page, account);
+    decisions(&mut page, account);
+    gates(&mut page, account);
+    predictions(&mut page, account);
+    changes(&mut page, account);
     page.list("As found, as left", account.compared.iter().map(Difference::words));
     if account.left.is_empty() {
         page.list("Left changed", ["nothing".to_owned()]);
@@ -93,6 +44,60 @@ pub fn markdown(account: &Account) -> String {
         account.timeline.iter().map(|moment| format!("{} {}", clock(moment.at), moment.text)),
     );
     page.text
+}
+
+fn steps(page: &mut Page, account: &Account) {
+    let rows = account.steps.iter().map(|step| {
+        let name = if step.is_undo { format!("undo: {}", step.name) } else { step.name.to_owned() };
+        let how = step.outcome.as_ref().map_or_else(|| "not reached".to_owned(), ended);
+        let attempts = step.attempts.len().to_string();
+        vec![step.number.to_string(), name, how, span(step.took_ms), attempts]
+    });
+    page.table("Steps", &["#", "step", "how it ended", "took", "attempts"], rows);
+}
+
+fn decisions(page: &mut Page, account: &Account) {
+    let rows = account.decisions.iter().map(|one| {
+        let step = format!("{}. {}", one.step, one.name);
+        vec![clock(one.at), one.by.clone(), step, one.words.clone()]
+    });
+    page.table("Confirmations and decisions", &["when", "who", "step", "what"], rows);
+}
+
+fn gates(page: &mut Page, account: &Account) {
+    let rows = account.steps.iter().flat_map(|step| {
+        step.gates.iter().map(|read| {
+            vec![
+                format!("{}. {}", step.number, step.name),
+                read.gate.name.clone(),
+                verdict(&read.gate.verdict),
+                read.gate.evidence.clone(),
+                format!("{} times, {} not open", read.readings, read.closed),
+                read.age_ms.map_or_else(|| "-".to_owned(), span),
+            ]
+        })
+    });
+    page.table("Gates", &["step", "gate", "verdict", "evidence", "read", "age"], rows);
+}
+
+fn predictions(page: &mut Page, account: &Account) {
+    let rows = account
+        .predictions
+        .iter()
+        .map(|one| vec![one.pod.to_string(), one.predicted.clone(), one.happened.clone()]);
+    page.table("Predicted, and what happened", &["pod", "predicted", "what happened"], rows);
+}
+
+fn changes(page: &mut Page, account: &Account) {
+    let rows = account.changes.iter().map(|one| {
+        let answer = match one.done {
+            Some(true) => "done".to_owned(),
+            Some(false) => format!("refused: {}", one.answer),
+            None => "not seen: the process ended first".to_owned(),
+        };
+        vec![clock(one.at), one.step.to_string(), one.change.clone(), answer]
+    });
+    page.table("Changes", &["asked", "step", "change", "answer"], rows);
 }
 
 fn head(page: &mut Page, account: &Account) {
