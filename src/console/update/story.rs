@@ -85,20 +85,23 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             let what = if *aborts { "what it left is put back" } else { "resumed" };
             Some((Level::Warn, format!("run {} of an earlier process: {what}, by {by}", event.run)))
         }
-        RunChange::Compared { differences } => {
-            let changed: Vec<String> =
-                differences.iter().filter(|one| !one.is_same()).map(Difference::words).collect();
-            Some(match changed.is_empty() {
-                true => (Level::Info, "everything that was looked at is as it was found".to_owned()),
-                false => (Level::Warn, changed.join("; ")),
-            })
-        }
+        RunChange::Compared { differences } => Some(compared_words(differences)),
         RunChange::Undoing { steps } => {
             let names: Vec<&str> = steps.iter().map(|step| step.kind.name()).collect();
             let words = if names.is_empty() { "nothing to undo".to_owned() } else { names.join(", ") };
             Some((Level::Warn, format!("stopping; undo: {words}")))
         }
         RunChange::Finished { state, left } => Some(finished_words(*state, left)),
+    }
+}
+
+fn compared_words(differences: &[Difference]) -> (Level, String) {
+    let changed: Vec<String> =
+        differences.iter().filter(|one| !one.is_same()).map(Difference::words).collect();
+    if changed.is_empty() {
+        (Level::Info, "everything that was looked at is as it was found".to_owned())
+    } else {
+        (Level::Warn, changed.join("; "))
     }
 }
 
