@@ -38,7 +38,8 @@ async fn ask(bmc: &Bmc, node: &NodeName, op: &'static str, words: &[&str]) -> Re
     let fail = |kind, why: String| Error::new(kind, op, bmc.label(node), why);
     let password = bmc.password(node).await?;
     let mut command = Command::new(program);
-    command.args(["-I", interface, "-H", &bmc.host, "-U", &bmc.user, "-E", "-N", "2", "-R", "3"]);
+    // -v: without it ipmitool says the same of a wrong password as of nobody there (-vvv would print keys)
+    command.args(["-I", interface, "-H", &bmc.host, "-U", &bmc.user, "-E", "-v", "-N", "2", "-R", "3"]);
     if let Some(port) = bmc.port {
         command.arg("-p").arg(port.to_string());
     }
@@ -78,8 +79,15 @@ fn failure(bmc: &Bmc, node: &NodeName, op: &'static str, output: &Output) -> Err
         let words = format!("the user {} may not do this", bmc.user);
         return Error::new(FailureKind::Forbidden, op, bmc.label(node), words);
     }
-    if has(&["Unable to establish", "timeout", "Address lookup", "Could not open socket"]) {
-        return Error::new(FailureKind::Unreachable, op, bmc.label(node), text);
+    let unreachable = [
+        "Get Auth Capabilities error",
+        "Unable to establish",
+        "timeout",
+        "Address lookup",
+        "Could not open socket",
+    ];
+    if has(&unreachable) {
+        return Error::new(FailureKind::Unreachable, op, bmc.label(node), "it does not answer over IPMI");
     }
     Error::new(FailureKind::Refused, op, bmc.label(node), text)
 }
