@@ -39,7 +39,7 @@ async fn ask(bmc: &Bmc, node: &NodeName, op: &'static str, words: &[&str]) -> Re
     let password = bmc.password(node).await?;
     let mut command = Command::new(program);
     // -v: without it ipmitool says the same of a wrong password as of nobody there (-vvv would print keys)
-    command.args(["-I", interface, "-H", &bmc.host, "-U", &bmc.user, "-E", "-v", "-N", "2", "-R", "3"]);
+    command.args(["-I", interface, "-H", &bmc.host, "-U", &bmc.user, "-E", "-v", "-N", "1", "-R", "3"]);
     if let Some(port) = bmc.port {
         command.arg("-p").arg(port.to_string());
     }

@@ -52,20 +52,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Access(generation, answers) => {
             when_current(model, generation, |model| feeds::access(model, answers))
         }
-        Msg::Host(generation, node, facts) => {
-            when_current(model, generation, |model| hosts::told(model, node, facts))
-        }
-        Msg::HostAway(generation, node, report) => {
-            when_current(model, generation, |model| hosts::away(model, node, report))
-        }
-        Msg::Need(generation, node, need) => {
-            when_current(model, generation, |model| hosts::need(model, node, need))
-        }
-        Msg::Questions(generation, questions) => {
-            when_current(model, generation, |model| hosts::questions(model, questions))
-        }
-        Msg::Power(generation, node, reading) => {
-            when_current(model, generation, |model| hosts::power(model, node, reading))
+        msg @ (Msg::Host(..) | Msg::HostAway(..) | Msg::Need(..) | Msg::Questions(..) | Msg::Power(..)) => {
+            of_hosts(model, msg)
         }
         Msg::Masked(dots) => hosts::masked(model, dots),
         Msg::Unlocked(path, outcome) => hosts::unlocked(model, &path, outcome),
@@ -87,6 +75,28 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Recorded(written) => feeds::recorded(model, written),
         Msg::EndAsked(false) => dialogs::quit(model),
         Msg::EndAsked(true) => dialogs::quit_now(model),
+    }
+}
+
+/// What hosts tell and ask.
+fn of_hosts(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    match msg {
+        Msg::Host(generation, node, facts) => {
+            when_current(model, generation, |model| hosts::told(model, node, facts))
+        }
+        Msg::HostAway(generation, node, report) => {
+            when_current(model, generation, |model| hosts::away(model, node, report))
+        }
+        Msg::Need(generation, node, need) => {
+            when_current(model, generation, |model| hosts::need(model, node, need))
+        }
+        Msg::Questions(generation, questions) => {
+            when_current(model, generation, |model| hosts::questions(model, questions))
+        }
+        Msg::Power(generation, node, reading) => {
+            when_current(model, generation, |model| hosts::power(model, node, reading))
+        }
+        _ => Vec::new(),
     }
 }
 

@@ -73,8 +73,19 @@ pub(super) async fn reboot(job: &Job) -> Ending {
     };
     let answer = ask(job, &executor, &row, go).await;
     job.answered(&change, &answer);
+    requested(job, &executor, answer, &row, &boot).await
+}
+
+/// What became of the request.
+async fn requested(
+    job: &Job,
+    executor: &Executor,
+    answer: Result<RebootAnswer, Error>,
+    row: &NodeRow,
+    boot: &str,
+) -> Ending {
     match answer {
-        Ok(_) if executor == Executor::Manual => {
+        Ok(_) if *executor == Executor::Manual => {
             let words = format!("reboot {} now, by hand: it was in boot {boot}", row.name);
             job.warn(words.clone()).await;
             Ok(Outcome::Done(words))
