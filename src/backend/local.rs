@@ -176,7 +176,7 @@ mod tests {
     #[tokio::test]
     async fn output_is_told_line_by_line_and_cleaned() {
         let (tell, mut told) = mpsc::channel(8);
-        let script = "printf 'one\n\033[31mtwo'; printf 'three\n' >&2; exit 3";
+        let script = "printf 'one\\n\\033[31mtwo'; printf 'three\\n' >&2; exit 3";
         let status = run(&argv(&["sh", "-c", script]), Duration::from_secs(10), tell.clone()).await;
         let mut lines: Vec<String> = std::iter::from_fn(|| told.try_recv().ok()).collect();
         lines.sort();
