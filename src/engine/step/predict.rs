@@ -15,9 +15,13 @@ pub(super) async fn predict(job: &Job) -> Ending {
     job.say("reading nodes, pods and budgets");
     let cluster = &job.backends().cluster;
     let options = &job.shared.plan.drain;
-    let targets = std::slice::from_ref(node);
-    let told =
+    // the other nodes of the run spend the same budgets, and take no pods either
+    let plan = &job.shared.plan;
+    let is_drain = plan.kind == Kind::Drain && plan.nodes.contains(node);
+    let targets = if is_drain { plan.nodes.as_slice() } else { std::slice::from_ref(node) };
+    let mut told =
         job.patiently("reading nodes, pods and budgets", || foretell(cluster, targets, options)).await?;
+    told.nodes.retain(|one| one.node == *node);
     let pods: Vec<&Forecast> = told.nodes.iter().flat_map(|node| &node.pods).collect();
     for text in &told.notes {
         job.warn(text.clone()).await;
