@@ -24,7 +24,7 @@ use std::time::Duration;
 const CASES: u32 = 24;
 
 /// How often two nodes are drained in one run.
-const BOTH: f64 = 0.0;
+const BOTH: f64 = 0.25;
 
 /// One workload, `app-N` in the namespace `a`.
 #[derive(Debug, Clone)]
