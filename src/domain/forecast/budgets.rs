@@ -87,6 +87,18 @@ impl<'a> Purse<'a> {
         self.covering(pod).for_each(Account::lose);
     }
 
+    /// Figures that disagree are computed anew by their controller; whether any were.
+    pub(super) fn refresh(&mut self) -> bool {
+        let mut has_changed = false;
+        for account in self.accounts.values_mut().flatten() {
+            if account.room() > account.allowed {
+                account.allowed = account.room();
+                has_changed = true;
+            }
+        }
+        has_changed
+    }
+
     /// So many pods of one budget are created and become Ready.
     pub(super) fn awaited(&mut self, key: &BudgetKey, count: i32) {
         let here = self.accounts.get_mut(key.namespace.as_str());

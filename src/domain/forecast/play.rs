@@ -237,6 +237,7 @@ impl<'a> Play<'a, '_> {
     /// Pods that are starting become Ready; deleted ones of a StatefulSet are created again.
     fn recover(&mut self) -> bool {
         let mut has_changed = self.await_missing();
+        has_changed |= self.luck.recovers && self.purse.refresh();
         let residents: Vec<_> = self.space.residents().collect();
         for (id, resident) in residents {
             let (row, node) = (resident.row, self.space.node(resident.place));
@@ -334,10 +335,20 @@ impl<'a> Play<'a, '_> {
                 Health::Unsure(format!("whether its controller ({kind}) creates another is not known"))
             }
             _ if pending.was_ready => Health::Ready,
+            Health::Stuck(why) if self.has_ready_sibling(row) => Health::Unsure(why),
             other => other,
         };
         self.judge(id, row, health);
         Ok(())
+    }
+
+    /// Whether another pod of the same owner is Ready: then what ails this one need not ail the next.
+    fn has_ready_sibling(&self, row: &PodRow) -> bool {
+        let Some(owner) = &row.owner else { return false };
+        let is_sibling = |other: &PodRow| {
+            other.key != row.key && other.owner.as_ref().is_some_and(|its| its.uid == owner.uid)
+        };
+        self.space.residents().any(|(id, other)| self.ready.contains(&id) && is_sibling(other.row))
     }
 
     /// Whether a StatefulSet that creates its pods in order has to wait with this one.

@@ -238,6 +238,9 @@ fn why(hold: &Hold, needs: &[String]) -> String {
         }
         Hold::Never(_, why) => why.clone(),
         Hold::Stale(_) => "its status is older than its spec: what it will allow is not known".to_owned(),
+        Hold::Full(_, wants, has) if needs.is_empty() && has > wants => {
+            format!("needs {wants} healthy pods and has {has}, yet allows none: its figures are not settled")
+        }
         Hold::Full(_, wants, has) if needs.is_empty() => {
             format!("needs {wants} healthy pods, has {has}: no pod to spare")
         }
