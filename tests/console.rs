@@ -239,3 +239,49 @@ fn a_step_that_waits_for_long_calls_and_a_failure_calls_at_once() {
         desk.keys("q").await;
     });
 }
+
+/// A run of somebody else on the same cluster, as another process would have it.
+async fn run_of_bob(stage: &Stage, node: &str) -> pitstop::engine::Run {
+    use pitstop::domain::guard::{Assent, Request, World, grant};
+    use pitstop::engine::{Facts, plan, start};
+    let mut backends = stage.backends.clone();
+    backends.settings.holder = "bob@there".to_owned();
+    backends.settings.state_dir = stage.dir.path().join("bob");
+    let facts = Facts::read(&backends).await.expect("facts");
+    let request = Request {
+        kind: pitstop::domain::plan::Kind::Reboot,
+        nodes: vec![node.into()],
+        drain: pitstop::domain::config::DrainOptions::default(),
+        blocked: false,
+        lock: pitstop::domain::lock::LockChoice::Take,
+    };
+    let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
+    let policy = pitstop::domain::config::Policy::default();
+    let permit = grant(&policy, &request, world, Assent::Typed(node.to_owned())).expect("a permit");
+    start(backends, plan(&request, &facts), permit, OpId(1), true)
+}
+
+#[test]
+fn a_second_console_sees_the_first_ones_run_and_cannot_begin_another() {
+    sit("default", async |desk, stage| {
+        desk.see("can lose 1").await;
+        let mut bob = run_of_bob(stage, "cp-2").await;
+        let follow = tokio::spawn(async move { while bob.events.recv().await.is_some() {} });
+        desk.see("bob@there: drain cp-2").await;
+        desk.line(":reboot cp-1").await;
+        let denied = desk.see("the maintenance lock is held").await;
+        assert!(denied.contains("bob@there"), "{denied}");
+        desk.key(KeyCode::Esc, KeyModifiers::NONE).await;
+        desk.keys("l").await;
+        let page = desk.see("kept alive").await;
+        for fact in ["bob@there", "cp-2", "drain"] {
+            assert!(page.contains(fact), "{fact} in\n{page}");
+        }
+        desk.see("cp-2 cordoned by bob@there").await;
+        desk.see("step         reboot").await;
+        desk.see("nobody holds it").await;
+        desk.key(KeyCode::Esc, KeyModifiers::NONE).await;
+        follow.await.expect("it ends");
+        desk.keys("q").await;
+    });
+}

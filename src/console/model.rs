@@ -11,7 +11,7 @@ use crate::domain::feed::{Kept, Liveness, Source, Table};
 use crate::domain::guard::Request;
 use crate::domain::host::{HostFacts, HostQuestion, RebootNeed};
 use crate::domain::ids::{BudgetKey, Generation, NodeName, OpId, PodKey};
-use crate::domain::lock::LeaseRow;
+use crate::domain::lock::{LeaseRow, LockChoice};
 use crate::domain::log::{Level, LogLine};
 use crate::domain::node::NodeRow;
 use crate::domain::notice::{Cause, Notice};
@@ -271,9 +271,13 @@ pub struct Model {
     /// Runs that wait for somebody, to be told when nobody answers.
     pub calling: BTreeMap<OpId, Calling>,
     /// Blocks that were looked into: the last diagnosis of each budget, or why there is none.
+    #[serde(with = "super::record::pairs")]
     pub analyses: BTreeMap<BudgetKey, Result<Analysis, Report>>,
     /// When a block was last asked to be looked into.
+    #[serde(with = "super::record::pairs")]
     pub diagnosing: BTreeMap<BudgetKey, Stamp>,
+    /// What the next run does about a maintenance lock that is in its way.
+    pub lock_choice: LockChoice,
     /// A short message.
     pub flash: Option<Flash>,
     /// The number of the next operation.
@@ -303,6 +307,7 @@ impl Model {
             calling: BTreeMap::new(),
             analyses: BTreeMap::new(),
             diagnosing: BTreeMap::new(),
+            lock_choice: LockChoice::Take,
             flash: None,
             next_op: 1,
             is_quitting: false,

@@ -56,6 +56,35 @@ pub fn matches_glob(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|c| *c == '*')
 }
 
+/// The order in which people read names: runs of digits by their number, so that `worker-2` comes before `worker-10`.
+pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+    let (mut a_rest, mut b_rest) = (a, b);
+    loop {
+        let (a_digits, b_digits) = (leading_digits(a_rest), leading_digits(b_rest));
+        if !a_digits.is_empty() && !b_digits.is_empty() {
+            let (one, other) = (a_digits.trim_start_matches('0'), b_digits.trim_start_matches('0'));
+            let order = one.len().cmp(&other.len()).then_with(|| one.cmp(other));
+            if order.is_ne() {
+                return order;
+            }
+            (a_rest, b_rest) = (&a_rest[a_digits.len()..], &b_rest[b_digits.len()..]);
+            continue;
+        }
+        let (mut a_chars, mut b_chars) = (a_rest.chars(), b_rest.chars());
+        match (a_chars.next(), b_chars.next()) {
+            (Some(one), Some(other)) if one == other => {
+                (a_rest, b_rest) = (a_chars.as_str(), b_chars.as_str())
+            }
+            (None, None) => return a.cmp(b),
+            (one, other) => return one.cmp(&other),
+        }
+    }
+}
+
+fn leading_digits(text: &str) -> &str {
+    &text[..text.find(|ch: char| !ch.is_ascii_digit()).unwrap_or(text.len())]
+}
+
 /// Bytes in binary units with one decimal: `20.4 MiB`.
 pub fn bytes(count: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -81,6 +110,13 @@ mod tests {
     #[test]
     fn control_sequences_lose_their_power() {
         assert_eq!(clean("a\x1b[31mb\x07\u{9b}2Jc\nd\r\n e\u{202e}f"), "a[31mb2Jc d  ef");
+    }
+
+    #[test]
+    fn names_are_in_the_order_of_their_numbers() {
+        let mut names = ["worker-10", "worker-2", "cp-1", "worker-02", "worker", "worker-2a"];
+        names.sort_by(|a, b| natural(a, b));
+        assert_eq!(names, ["cp-1", "worker", "worker-02", "worker-2", "worker-2a", "worker-10"]);
     }
 
     #[test]

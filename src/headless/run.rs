@@ -182,17 +182,7 @@ pub(super) async fn follow(
     prompt: Prompt,
 ) -> Result<Exit, Report> {
     let Run { commands, mut events, cancel, .. } = run;
-    let mut desk = Desk {
-        commands: Some(commands),
-        prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
-        teller: Teller::default(),
-        view: None,
-        format: manner.format,
-        end: None,
-        warning: None,
-        held: None,
-        crier: Crier::new(manner.herald.clone(), context),
-    };
+    let mut desk = Desk::new(commands, manner, context, prompt);
     let mut signals = Signals::new()?;
     let mut interrupts = 0;
     loop {
@@ -308,6 +298,25 @@ struct Desk {
 }
 
 impl Desk {
+    fn new(
+        commands: tokio::sync::mpsc::Sender<RunCommand>,
+        manner: &Manner,
+        context: String,
+        prompt: Prompt,
+    ) -> Self {
+        Self {
+            commands: Some(commands),
+            prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
+            teller: Teller::default(),
+            view: None,
+            format: manner.format,
+            end: None,
+            warning: None,
+            held: None,
+            crier: Crier::new(manner.herald.clone(), context),
+        }
+    }
+
     fn keep(&mut self, event: &RunEvent) {
         match &mut self.view {
             Some(view) => view.apply(event),

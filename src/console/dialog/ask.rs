@@ -4,6 +4,7 @@ use super::confirm::away;
 use super::{Ask, Fact, Prompt, Tone};
 use crate::console::keymap::Command;
 use crate::console::model::Model;
+use crate::console::phase::quorum_words;
 use crate::domain::gate::Verdict;
 use crate::domain::plan::StepKind;
 use crate::domain::run::{Outcome, RunView, StepState, StepView};
@@ -32,6 +33,7 @@ pub fn build(model: &Model, run: &RunView, command: Command) -> Ask {
 /// The step's facts, and before it takes a node out of service what is foreseen and who else is away.
 fn question(model: &Model, run: &RunView, view: Option<&StepView>) -> Vec<Fact> {
     let mut facts = step_facts(view);
+    facts.extend(quorum(model, view));
     let Some(view) = view.filter(|view| matches!(view.step.kind, StepKind::Cordon | StepKind::Drain)) else {
         return facts;
     };
@@ -41,6 +43,18 @@ fn question(model: &Model, run: &RunView, view: Option<&StepView>) -> Vec<Fact> 
     let at = 1.min(facts.len());
     facts.splice(at..at, more);
     facts
+}
+
+/// What etcd can lose, where the step is about a node of the control plane.
+fn quorum(model: &Model, view: Option<&StepView>) -> Option<Fact> {
+    let node = view?.step.node.as_ref()?;
+    let known = &model.known;
+    let is_voter = known.etcd.as_ref().is_some_and(|etcd| etcd.on_node(node).is_some());
+    let is_master = known.nodes.get(node).is_some_and(crate::domain::node::NodeRow::is_control_plane);
+    (is_voter || is_master).then(|| {
+        let words = quorum_words(model).unwrap_or_else(|| "not known".to_owned());
+        Fact::plain("quorum", words)
+    })
 }
 
 /// What the run's prediction came to: the sums, and what blocks.

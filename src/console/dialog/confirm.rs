@@ -19,8 +19,9 @@ use crate::domain::time::brief;
 /// The request for a kind of run on some nodes, as the console's settings and the forecast make it.
 pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOptions) -> Request {
     let drains = matches!(kind, Kind::Drain | Kind::Reboot);
+    let lock = if drains { model.lock_choice } else { LockChoice::Take };
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
-    Request { kind, nodes, drain, blocked, lock: LockChoice::Take, resolve: None }
+    Request { kind, nodes, drain, blocked, lock, resolve: None }
 }
 
 /// Puts the question, or says why the request is denied.
@@ -161,7 +162,8 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         && foreign_lock(model, request.lock).is_none()
         && matches!(request.kind, Kind::Drain | Kind::Reboot)
     {
-        let words = format!("the maintenance lock was left behind: {}", lock.words(model.now));
+        let does = if request.lock == LockChoice::Adopt { "is taken over" } else { "was left behind" };
+        let words = format!("the maintenance lock {does}: {}", lock.words(model.now));
         facts.push(Fact::toned(Tone::Attention, "lock", words));
     }
     facts.push(Fact::toned(Tone::Dim, "command", command(request)));

@@ -5,6 +5,7 @@
 
 pub mod ask;
 pub mod confirm;
+pub mod entry;
 pub mod host;
 pub mod resolve;
 
@@ -182,6 +183,8 @@ pub enum Subject {
     Way(BudgetKey, Remedy),
     /// What runs of earlier processes left.
     Orphans,
+    /// The maintenance lock.
+    Lock,
     /// A log line by its number.
     Line(u64),
     /// A step of a run.
@@ -247,6 +250,8 @@ pub enum Dialog {
     Confirm(Box<Confirm>),
     /// Asks before a run's command.
     Ask(Box<Ask>),
+    /// Asks for text for a run.
+    Entry(Box<entry::Entry>),
     /// The keys, scrolled by this many lines.
     Help(usize),
     /// The command line.
@@ -271,6 +276,7 @@ impl Dialog {
         match self {
             Self::Confirm(confirm) => Some(&confirm.prompt),
             Self::Ask(ask) => Some(&ask.prompt),
+            Self::Entry(entry) => Some(&entry.prompt),
             Self::Quit(quit) => Some(&quit.prompt),
             Self::Trust(trust) => Some(&trust.prompt),
             Self::Passphrase(_)

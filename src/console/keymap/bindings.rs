@@ -88,6 +88,14 @@ const COMMON: &[Binding] = &[
     bind(&[Key::char('T')], C::Retry, OpenRun, "try again", "try the failed step again"),
     bind(&[Key::char('K')], C::Skip, OpenRun, "skip", "leave the step out, where the plan allows it"),
     bind(&[Key::char('X')], C::Abort, OpenRun, "abort", "stop and undo; the undo plan is shown first"),
+    bind(
+        &[Key::char('O')],
+        C::Accept,
+        OpenRun,
+        "accept gate",
+        "accept a gate that is not open, with a reason; not one that makes a reboot unsafe",
+    ),
+    bind(&[Key::char('I')], C::Settle, OpenRun, "", "change the quiet time before the last look of the run"),
     bind(&[Key::char('C')], C::Cordon, NODES, "cordon", "cordon the selected or the marked nodes"),
     bind(&[Key::char('U')], C::Uncordon, NODES, "uncordon", "uncordon the selected or the marked nodes"),
     bind(&[Key::char('D')], C::Drain, NODES, "drain", "drain the selected node"),
@@ -127,6 +135,13 @@ const COMMON: &[Binding] = &[
     bind(&[Key::char('3')], C::Focus(Pane::Budgets), Everywhere, "", "disruption budgets"),
     bind(&[Key::char('4')], C::Focus(Pane::Log), Everywhere, "", "log"),
     bind(&[Key::char('5')], C::Focus(Pane::Run), Everywhere, "", "the open run's steps, or the last run's"),
+    bind(
+        &[Key::char('l')],
+        C::Lock,
+        Everywhere,
+        "",
+        "the maintenance lock: who holds it, what is done, since when; adopt or clear one that was left",
+    ),
     bind(&[Key::char('n')], C::NextRun, Everywhere, "", "show the next run"),
     bind(&[Key::of(Code::Esc)], C::Back, Everywhere, "", "close, clear the filter and the marks, go back"),
     bind(

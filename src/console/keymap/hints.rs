@@ -1,6 +1,7 @@
 //! What the footer and the help say of the keys, now: which ones work, and why the others do not.
 
 use super::{Binding, Command, Scope, bindings};
+use crate::console::dialog::entry::{acceptable, has_quiet_ahead};
 use crate::console::model::{Model, Pane};
 use crate::domain::plan::StepKind;
 use crate::domain::run::{RunState, RunView, StepState};
@@ -129,6 +130,10 @@ fn run_obstacle(model: &Model, command: Command) -> Option<String> {
         Command::Skip if step.is_none_or(|view| !view.step.may_skip) => {
             no("the plan does not allow skipping this step")
         }
+        Command::Accept if step.is_none_or(|view| acceptable(run, view).next().is_none()) => {
+            no("no gate stands in the way that could be accepted")
+        }
+        Command::Settle if !has_quiet_ahead(run) => no("no quiet time lies ahead"),
         Command::Abort if run.steps.iter().any(|view| view.is_undo) => no("it is being undone already"),
         _ => None,
     }

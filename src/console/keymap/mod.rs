@@ -181,6 +181,8 @@ pub enum Command {
     Details,
     /// Write what this console was told to a file.
     Record,
+    /// All that is known of the maintenance lock.
+    Lock,
     /// Read the kubeconfig again and connect anew.
     Reconnect,
     /// Show the next run.
@@ -217,12 +219,26 @@ pub enum Command {
     Skip,
     /// Stop and undo.
     Abort,
+    /// Take a gate for open, with a reason.
+    Accept,
+    /// Change the quiet time before the last look.
+    Settle,
 }
 
 impl Command {
     /// Whether it speaks to the open run.
     pub fn is_for_run(self) -> bool {
-        matches!(self, Self::Confirm | Self::Automatic | Self::Pause | Self::Retry | Self::Skip | Self::Abort)
+        matches!(
+            self,
+            Self::Confirm
+                | Self::Automatic
+                | Self::Pause
+                | Self::Retry
+                | Self::Skip
+                | Self::Abort
+                | Self::Accept
+                | Self::Settle
+        )
     }
 
     /// Whether it changes something outside, after its dialog.

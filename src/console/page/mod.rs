@@ -2,6 +2,7 @@
 
 mod budget;
 mod etcd;
+mod lock;
 mod node;
 mod step;
 
@@ -22,6 +23,7 @@ pub fn title(subject: &Subject) -> String {
         Subject::Budget(key) => format!("budget {key}"),
         Subject::Way(key, remedy) => format!("{key}: {remedy}"),
         Subject::Orphans => "runs of earlier sessions that did not end".to_owned(),
+        Subject::Lock => "the maintenance lock".to_owned(),
         Subject::Line(_) => "log line".to_owned(),
         Subject::Step(op, step) => format!("run {op}, step {}", step + 1),
     }
@@ -35,6 +37,7 @@ pub fn facts(model: &Model, subject: &Subject) -> Vec<Fact> {
         Subject::Budget(key) => model.known.budgets.get(key).map(|row| budget::facts(model, row)),
         Subject::Way(key, remedy) => way(model, key, *remedy),
         Subject::Orphans => Some(orphans(model)),
+        Subject::Lock => Some(lock::facts(model)),
         Subject::Line(number) => model.log.get(*number).map(|line| self::line(model, line)),
         Subject::Step(op, step) => step::facts(model, *op, *step),
     };

@@ -4,6 +4,7 @@
 //! node, a word of a row); every other character becomes [`DOT`]. Of a typed confirmation only is kept whether each
 //! character was the right one. Lengths stay, so that Backspace does the same when it is played.
 
+use crate::console::dialog::entry::Purpose;
 use crate::console::dialog::{Confirm, Dialog};
 use crate::console::keymap::{Code, Key};
 use crate::console::model::{Model, Pane};
@@ -23,6 +24,8 @@ enum Field<'m> {
     Name(&'m Confirm, &'m str),
     /// The command line.
     Line(&'m str),
+    /// Free text for a run: a reason, or a time.
+    Free(bool),
     /// The filter of a pane.
     Filter(Pane, &'m str),
 }
@@ -31,6 +34,7 @@ fn field(model: &Model) -> Option<Field<'_>> {
     match model.dialog() {
         Some(Dialog::Confirm(confirm)) => Some(Field::Name(confirm, wanted(&confirm.rung)?)),
         Some(Dialog::Palette(palette)) => Some(Field::Line(&palette.text)),
+        Some(Dialog::Entry(entry)) => Some(Field::Free(entry.purpose == Purpose::Settle)),
         Some(_) => None,
         None => model.editing.map(|pane| Field::Filter(pane, filter(model, pane))),
     }
@@ -71,6 +75,14 @@ fn mask_key(model: &Model, key: Key, at: Stamp) -> What {
         // there Space turns a switch, and a key that repeats types nothing
         Some(Field::Name(..)) if ch == ' ' || key.repeat => plain,
         Some(Field::Name(confirm, wanted)) => What::Typed { is_right: next(confirm, wanted) == Some(ch), at },
+        // a time is made of digits and its units
+        Some(Field::Free(is_time)) => {
+            if is_time && (ch.is_ascii_digit() || "hmsd".contains(ch)) {
+                plain
+            } else {
+                hidden()
+            }
+        }
         Some(Field::Line(text)) => {
             if names(model, &format!("{text}{ch}")) {
                 plain
@@ -114,8 +126,14 @@ fn mask_paste(model: &Model, text: &str) -> String {
 }
 
 /// Free text that is about to be sent off, in full: wherever it comes back, it is not written.
-pub(super) fn free_text(_model: &Model, _msg: &Msg) -> Option<String> {
-    None
+pub(super) fn free_text(model: &Model, msg: &Msg) -> Option<String> {
+    let Msg::Key(Key { code: Code::Enter, .. }, _) = msg else { return None };
+    match model.dialog() {
+        Some(Dialog::Entry(entry)) if entry.purpose != Purpose::Settle => {
+            Some(entry.prompt.typed.trim().to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// Hides what is being typed in a state.
@@ -136,6 +154,9 @@ pub(super) fn hide_typed(model: &mut Model) {
                 if !is_right {
                     confirm.prompt.typed = dots(&confirm.prompt.typed);
                 }
+            }
+            Dialog::Entry(entry) if entry.purpose != Purpose::Settle => {
+                entry.prompt.typed = dots(&entry.prompt.typed);
             }
             Dialog::Palette(palette) if !names(model, &palette.text) => palette.text = dots(&palette.text),
             _ => {}

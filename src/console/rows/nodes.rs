@@ -7,6 +7,7 @@ use crate::console::model::Model;
 use crate::console::phase::{booted, node_phase};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
+use crate::domain::text::natural;
 use std::cmp::{Ordering, Reverse};
 
 /// The visible nodes in their order.
@@ -19,8 +20,9 @@ pub fn visible_nodes(model: &Model) -> Vec<&NodeRow> {
         .values()
         .filter(|row| filter.passes(|| words(model, row), |_| Vec::new()))
         .collect();
-    // the table is in the order of names already, and the sort is stable
-    rows.sort_by(|a, b| directed(list.descending, order(model, list.sort, a, b)));
+    rows.sort_by(|a, b| {
+        directed(list.descending, order(model, list.sort, a, b)).then_with(|| natural(&a.name.0, &b.name.0))
+    });
     rows
 }
 
@@ -41,7 +43,7 @@ fn order(model: &Model, column: Column, a: &NodeRow, b: &NodeRow) -> Ordering {
         Column::Version => a.version.cmp(&b.version),
         Column::Age => Reverse(a.created).cmp(&Reverse(b.created)),
         Column::Boot => Reverse(booted(model, a)).cmp(&Reverse(booted(model, b))),
-        _ => a.name.cmp(&b.name),
+        _ => natural(&a.name.0, &b.name.0),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::console::msg::Effect;
 use crate::console::rows;
 use crate::domain::guard::{Assent, Request, Rung, grant};
 use crate::domain::ids::{NodeName, OpId};
+use crate::domain::lock::LockChoice;
 use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
 use crate::domain::report::Report;
@@ -17,10 +18,10 @@ use crate::domain::text::count;
 pub(super) fn ask(model: &mut Model, kind: Kind, on: Option<NodeName>) {
     let is_alone = on.is_none();
     let nodes = match kind {
-        Kind::Snapshot => Vec::new(),
+        Kind::Snapshot | Kind::Unlock => Vec::new(),
         _ => nodes(model, kind, on),
     };
-    if nodes.is_empty() && kind != Kind::Snapshot {
+    if nodes.is_empty() && !matches!(kind, Kind::Snapshot | Kind::Unlock) {
         flash(model, Level::Warn, format!("{kind}: no node is selected"));
         return;
     }
@@ -130,6 +131,8 @@ fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
         Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
     };
     let request = confirm.request;
+    // a choice holds for one run
+    model.lock_choice = LockChoice::Take;
     let lock = foreign_lock(model, request.lock);
     let permit = match grant(&model.setup.policy, &request, world(model, lock.as_deref()), given) {
         Ok(permit) => permit,

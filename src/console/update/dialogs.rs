@@ -1,7 +1,7 @@
 //! Keys in dialogs. What confirms: `y` or the exactly typed name with Enter, in an armed dialog, by a press that is
 //! no repeat. Everything else cancels, scrolls, types or is ignored.
 
-use super::{actions, flash, hosts, palette, resolve, runs};
+use super::{actions, entries, flash, hosts, palette, resolve, runs};
 use crate::console::dialog::confirm::toggled;
 use crate::console::dialog::{Confirm, Dialog, Page, Prompt, QuitAsk, Subject, Toggle};
 use crate::console::keymap::{Code, Key};
@@ -9,7 +9,9 @@ use crate::console::model::Model;
 use crate::console::msg::Effect;
 use crate::console::page;
 use crate::domain::guard::Rung;
+use crate::domain::lock::LockChoice;
 use crate::domain::log::Level;
+use crate::domain::plan::Kind;
 use crate::domain::time::Stamp;
 
 /// A key for the topmost dialog.
@@ -29,6 +31,7 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             Answer::Yes => quit_now(model),
             answer => close_on_no(model, &answer),
         },
+        Some(Dialog::Entry(_)) => entries::press(model, key),
         Some(Dialog::Palette(_)) => palette::press(model, key),
         Some(Dialog::Passphrase(_)) => hosts::passphrase(model, key),
         Some(Dialog::Trust(_)) => hosts::trust(model, key),
@@ -39,6 +42,7 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         }
         Some(Dialog::Ways(_)) => resolve::press(model, key),
         Some(Dialog::Page(_)) if key.is(Key::char('y')) => copy_page(model),
+        Some(Dialog::Page(Page { subject: Subject::Lock, .. })) if is_for_lock(key) => lock_page(model, key),
         Some(Dialog::Page(page)) => {
             scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());
             Vec::new()
@@ -54,17 +58,53 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
 
 /// Scrolls a question whose lines do not all fit; `true` = that was what the key was for.
 fn scroll_question(model: &mut Model, key: Key) -> bool {
+    // where nothing is typed or chosen with them, the keys of lists scroll too
+    let lines = match model.dialogs.last() {
+        Some(Dialog::Confirm(confirm)) => confirm.rung == Rung::Key && confirm.choices.is_empty(),
+        Some(Dialog::Ask(_)) => !key.ctrl,
+        _ => false,
+    };
     let scroll = match model.dialogs.last_mut() {
         Some(Dialog::Confirm(confirm)) => &mut confirm.scroll,
         Some(Dialog::Ask(ask)) => &mut ask.scroll,
+        Some(Dialog::Entry(entry)) => &mut entry.scroll,
         _ => return false,
     };
     match key.code {
+        Code::Down | Code::Char('j') if lines => *scroll = scroll.saturating_add(1),
+        Code::Up | Code::Char('k') if lines => *scroll = scroll.saturating_sub(1),
         Code::PageDown => *scroll = scroll.saturating_add(4),
         Code::PageUp => *scroll = scroll.saturating_sub(4),
         _ => return false,
     }
     true
+}
+
+/// `A` and `C` on the page of the lock.
+fn is_for_lock(key: Key) -> bool {
+    key.is(Key::char('A')) || key.is(Key::char('C'))
+}
+
+/// Adopts a lock that was left, for the next run that needs it, or asks for clearing it. One that is kept alive is its
+/// holder's.
+fn lock_page(model: &mut Model, key: Key) -> Vec<Effect> {
+    let is_left = model.known.lock.as_ref().is_some_and(|lock| {
+        let is_ours = lock.run.as_ref().is_some_and(|id| model.live_runs().any(|run| run.id == *id));
+        !is_ours && (lock.tombstone.is_some() || lock.is_expired(model.now))
+    });
+    if model.setup.policy.read_only {
+        flash(model, Level::Warn, "this console is read-only");
+    } else if !is_left {
+        flash(model, Level::Warn, "there is no lock that was left: nothing to adopt or to clear");
+    } else if key.is(Key::char('C')) {
+        actions::ask(model, Kind::Unlock, None);
+    } else if model.lock_choice == LockChoice::Adopt {
+        model.lock_choice = LockChoice::Take;
+    } else {
+        model.lock_choice = LockChoice::Adopt;
+        flash(model, Level::Info, "the next drain or reboot takes the lock over: R or D on a node");
+    }
+    Vec::new()
 }
 
 /// Copies a page: of a log line its text, else everything that is shown.

@@ -1,6 +1,6 @@
 //! Keys and pasted text: to the dialog on top, to the filter being typed, or to the panes as a command.
 
-use super::{actions, dialogs, flash, hosts, lists, resolve, runs};
+use super::{actions, dialogs, entries, flash, hosts, lists, resolve, runs};
 use crate::console::dialog::{Dialog, Page, Palette, Subject};
 use crate::console::keymap::{Code, Command, Key, bindings, command, obstacle};
 use crate::console::model::{Model, Pane};
@@ -133,6 +133,8 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
             return vec![Effect::Reconnect];
         }
         C::Record => return vec![Effect::Record],
+        C::Lock => model.dialogs.push(Dialog::Page(Page { subject: Subject::Lock, scroll: 0 })),
+        C::Accept | C::Settle => entries::open(model, command),
         C::NextRun => next_run(model),
         C::Quit => return dialogs::quit(model),
         C::Cordon => actions::ask(model, Kind::Cordon, on),

@@ -3,6 +3,7 @@
 
 mod actions;
 mod dialogs;
+mod entries;
 mod feeds;
 mod hosts;
 mod keys;
@@ -105,6 +106,8 @@ fn flash(model: &mut Model, level: Level, text: impl Into<String>) {
     model.flash = Some(Flash { level, text: text.into(), at: model.now });
 }
 
+#[cfg(test)]
+mod entries_tests;
 #[cfg(test)]
 mod hosts_tests;
 #[cfg(test)]

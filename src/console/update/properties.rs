@@ -88,6 +88,8 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 if let RunCommand::Confirm(step) = command {
                     assert_eq!(Some(*step), ask.step, "another step than the question's");
                 }
+            } else if let Some(Dialog::Entry(_)) = &before.dialog {
+                assert!(key.is(Key::of(Code::Enter)) && before.is_armed, "{command:?} by {key:?}");
             } else {
                 assert!(matches!(command, RunCommand::Confirm(_) | RunCommand::Retry), "{command:?} unasked");
                 assert!(!before.step_changes, "a changing step started unasked");

@@ -8,8 +8,9 @@ use super::words;
 use crate::console::model::Model;
 use crate::console::phase::quorum_words;
 use crate::domain::feed::Source;
+use crate::domain::lock::LeaseRow;
 use crate::domain::run::{RunState, RunView};
-use crate::domain::time::clock;
+use crate::domain::time::{Stamp, brief, clock};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -154,6 +155,14 @@ fn quorum<'a>(look: &Look, model: &Model) -> Line<'a> {
     }
 }
 
+/// `anna@bastion: drain cp-2, 3m12s`: what another console does, from its lease alone.
+fn at_work(lease: &LeaseRow, now: Stamp) -> String {
+    let step = lease.step.as_deref().unwrap_or("at work");
+    let node = lease.node.as_ref().map(|node| format!(" {node}")).unwrap_or_default();
+    let since = lease.since.map(|since| format!(", {}", brief(now.since(since)))).unwrap_or_default();
+    format!("{}: {step}{node}{since}", lease.holder)
+}
+
 /// Who holds the maintenance lock, when somebody does.
 fn lock<'a>(look: &Look, model: &Model) -> Option<Line<'a>> {
     let lease = model.known.lock.as_ref()?;
@@ -162,7 +171,7 @@ fn lock<'a>(look: &Look, model: &Model) -> Option<Line<'a>> {
         _ if ours => (Tone::Text, "this run".to_owned()),
         (Some(_), _) => (Tone::Warn, format!("left behind by {}", lease.holder)),
         (None, true) => (Tone::Warn, format!("{}, not renewed any more", lease.holder)),
-        (None, false) => (Tone::Warn, lease.holder.clone()),
+        (None, false) => (Tone::Warn, at_work(lease, model.now)),
     };
     Some(Line::from(vec![look.say(Tone::Muted, "lock "), look.say(tone, words)]))
 }

@@ -18,7 +18,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 /// Columns of the text of a dialog that asks.
-const WIDTH: u16 = 78;
+pub(super) const WIDTH: u16 = 78;
 /// With fewer lines than this the switches stand in pairs, without their words.
 const TIGHT: u16 = 22;
 
@@ -93,7 +93,7 @@ pub fn quit(look: &Look, model: &Model, buf: &mut Buffer, area: Rect, quit: &Qui
     asking(look, buf, area, "Quit while work is under way?", &facts, bottom, 0);
 }
 
-fn asking(
+pub(super) fn asking(
     look: &Look,
     buf: &mut Buffer,
     area: Rect,

@@ -1,6 +1,7 @@
 //! Dialogs over the panes: the topmost one of the stack, in a box that says which keys it takes.
 
 mod confirm;
+mod entry;
 mod facts;
 mod help;
 mod host;
@@ -22,6 +23,7 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     match dialog {
         Dialog::Confirm(confirm) => confirm::confirm(look, model, buf, area, confirm),
         Dialog::Ask(ask) => confirm::ask(look, model, buf, area, ask),
+        Dialog::Entry(entry) => entry::draw(look, model, buf, area, entry),
         Dialog::Quit(quit) => confirm::quit(look, model, buf, area, quit),
         Dialog::Help(scroll) => help::draw(look, model, buf, area, *scroll),
         Dialog::Palette(palette) => palette::draw(look, model, buf, area, palette),
