@@ -16,6 +16,7 @@ use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, Run
 use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Sender;
 
 /// How a run is confirmed and told.
 #[derive(Debug, Clone)]
@@ -284,7 +285,7 @@ enum Reply {
 
 /// Where the run's events arrive and its questions are answered.
 struct Desk {
-    commands: Option<tokio::sync::mpsc::Sender<RunCommand>>,
+    commands: Option<Sender<RunCommand>>,
     prompt: Option<Prompt>,
     teller: Teller,
     view: Option<RunView>,
@@ -298,12 +299,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(
-        commands: tokio::sync::mpsc::Sender<RunCommand>,
-        manner: &Manner,
-        context: String,
-        prompt: Prompt,
-    ) -> Self {
+    fn new(commands: Sender<RunCommand>, manner: &Manner, context: String, prompt: Prompt) -> Self {
         Self {
             commands: Some(commands),
             prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
