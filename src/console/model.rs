@@ -277,8 +277,10 @@ pub struct Model {
     /// Runs that wait for somebody, to be told when nobody answers.
     pub calling: BTreeMap<OpId, Calling>,
     /// Blocks that were looked into: the last diagnosis of each budget, or why there is none.
+    #[serde(with = "super::record::pairs")]
     pub analyses: BTreeMap<BudgetKey, Result<Analysis, Report>>,
     /// When a block was last asked to be looked into.
+    #[serde(with = "super::record::pairs")]
     pub diagnosing: BTreeMap<BudgetKey, Stamp>,
     /// Which of the earlier runs their page shows.
     #[serde(default)]

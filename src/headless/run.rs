@@ -16,6 +16,7 @@ use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, Run
 use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Sender;
 
 /// How a run is confirmed and told.
 #[derive(Debug, Clone)]
@@ -183,17 +184,7 @@ pub(super) async fn follow(
     prompt: Prompt,
 ) -> Result<Exit, Report> {
     let Run { commands, mut events, cancel, .. } = run;
-    let mut desk = Desk {
-        commands: Some(commands),
-        prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
-        teller: Teller::default(),
-        view: None,
-        format: manner.format,
-        end: None,
-        warning: None,
-        held: None,
-        crier: Crier::new(manner.herald.clone(), context),
-    };
+    let mut desk = Desk::new(commands, manner, context, prompt);
     let mut signals = Signals::new()?;
     let mut interrupts = 0;
     loop {
@@ -296,7 +287,7 @@ enum Reply {
 
 /// Where the run's events arrive and its questions are answered.
 struct Desk {
-    commands: Option<tokio::sync::mpsc::Sender<RunCommand>>,
+    commands: Option<Sender<RunCommand>>,
     prompt: Option<Prompt>,
     teller: Teller,
     view: Option<RunView>,
@@ -310,6 +301,20 @@ struct Desk {
 }
 
 impl Desk {
+    fn new(commands: Sender<RunCommand>, manner: &Manner, context: String, prompt: Prompt) -> Self {
+        Self {
+            commands: Some(commands),
+            prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
+            teller: Teller::default(),
+            view: None,
+            format: manner.format,
+            end: None,
+            warning: None,
+            held: None,
+            crier: Crier::new(manner.herald.clone(), context),
+        }
+    }
+
     fn keep(&mut self, event: &RunEvent) {
         match &mut self.view {
             Some(view) => view.apply(event),

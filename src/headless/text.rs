@@ -221,9 +221,8 @@ impl Teller {
             RunChange::Finished { state: end, left } => {
                 let mut lines = vec![format!("{} run {} is {}", time(at), event.run, state(*end))];
                 lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
-                if left.is_empty() && *end != RunState::Done {
-                    lines.push(format!("{} nothing is left changed", time(at)));
-                }
+                let is_clean = left.is_empty() && *end != RunState::Done;
+                lines.extend(is_clean.then(|| format!("{} nothing is left changed", time(at))));
                 lines
             }
         }

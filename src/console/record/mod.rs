@@ -8,6 +8,7 @@
 
 pub mod file;
 mod mask;
+pub mod pairs;
 pub mod rows;
 
 use super::model::Model;

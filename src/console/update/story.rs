@@ -48,11 +48,9 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             Some((Level::Info, format!("{}{on}: {count} planned, run {}", plan.kind, event.run)))
         }
         RunChange::State { state, .. } => state_words(run, *state),
-        RunChange::StepStarted { step, attempt: 1 } => {
-            Some((Level::Info, format!("{}: started", name(*step))))
-        }
         RunChange::StepStarted { step, attempt } => {
-            Some((Level::Info, format!("{}: started, attempt {attempt}", name(*step))))
+            let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
+            Some((Level::Info, format!("{}: started{again}", name(*step))))
         }
         RunChange::Progressed { .. }
         | RunChange::Foretold { .. }
