@@ -2,6 +2,7 @@
 
 use crate::domain::drain::Class;
 use crate::domain::forecast::{Expectation, Forecast, Verdict};
+use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Foreseen, Outcome, Progress, RunChange};
 use crate::domain::text::count;
