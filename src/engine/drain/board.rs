@@ -428,19 +428,8 @@ impl Board {
             }
         };
         if tries == 0 {
-            let again = match &entry.state {
-                State::Held(until, _) | State::Waiting(Wait { again: Some(until), .. }) => {
-                    format!(" (will retry after {}s)", until.saturating_duration_since(now).as_secs().max(1))
-                }
-                _ => String::new(),
-            };
-            let causes = error.causes.join(": ");
             let verb = if self.options.disable_eviction { "deleting" } else { "evicting" };
-            let why =
-                if causes.is_empty() { error.message.clone() } else { format!("{} {causes}", error.message) };
-            let words =
-                format!("error when {verb} pods/\"{}\" -n \"{}\"{again}: {why}", key.name, key.namespace);
-            self.news.push((words, true));
+            self.news.push((complaint(verb, key, error, &entry.state, now), true));
         }
         answer
     }
@@ -458,6 +447,19 @@ impl Board {
         });
         held.min()
     }
+}
+
+/// A refusal in kubectl's words, with the causes that kubectl leaves out.
+fn complaint(verb: &str, key: &PodKey, error: &Error, state: &State, now: Instant) -> String {
+    let again = match state {
+        State::Held(until, _) | State::Waiting(Wait { again: Some(until), .. }) => {
+            format!(" (will retry after {}s)", until.saturating_duration_since(now).as_secs().max(1))
+        }
+        _ => String::new(),
+    };
+    let causes = error.causes.join(": ");
+    let why = if causes.is_empty() { error.message.clone() } else { format!("{} {causes}", error.message) };
+    format!("error when {verb} pods/\"{}\" -n \"{}\"{again}: {why}", key.name, key.namespace)
 }
 
 fn clear(ledger: &mut Ledger, budget: Option<&BudgetKey>) {

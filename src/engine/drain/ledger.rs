@@ -156,7 +156,7 @@ impl Ledger {
             [first, second, ..] => {
                 let why = format!(
                     "blocked: budgets {} and {} both cover it, which the API server does not support",
-                    first.key.name, second.key.name
+                    first.key, second.key
                 );
                 return Turn::Wait(Wait::new(why).blocked());
             }
