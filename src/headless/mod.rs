@@ -16,6 +16,7 @@ pub mod restore;
 mod rights;
 pub mod run;
 pub mod runs;
+mod signals;
 pub mod takeover;
 pub mod text;
 

@@ -2,6 +2,7 @@
 
 use super::crier::Crier;
 use super::prompt::{self, Prompt};
+use super::signals::Signals;
 use super::text::Teller;
 use super::{Exit, Format, json, line, plan};
 use crate::backend::clock::now;
@@ -15,7 +16,6 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Sender;
 
 /// How a run is confirmed and told.
@@ -227,53 +227,7 @@ pub(super) async fn follow(
             }
         }
     }
-    desk.explain_warning();
-    desk.explain_pending();
-    if let Some(view) = &desk.view {
-        super::takeover::advise(view);
-    }
-    let exit = desk.exit(interrupts > 0);
-    desk.crier.finish().await;
-    Ok(exit)
-}
-
-/// Ctrl-C, what a service manager sends, and the end of the terminal. Kept from the start, so that none is missed between two looks.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// None when the process was started so that it outlives its terminal.
-    hangup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> Result<Self, Report> {
-        let caught = |kind| {
-            signal(kind).map_err(|error| {
-                Report::new(FailureKind::Local, format!("signals cannot be caught: {error}"))
-            })
-        };
-        Ok(Self {
-            interrupt: caught(SignalKind::interrupt())?,
-            terminate: caught(SignalKind::terminate())?,
-            hangup: if is_nohup() { None } else { Some(caught(SignalKind::hangup())?) },
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            Some(()) = async { self.hangup.as_mut()?.recv().await } => {}
-        }
-    }
-}
-
-/// Whether hangups are ignored already, as `nohup` arranges it; to catch them would end what shall go on.
-fn is_nohup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // bit 0 is signal 1, the hangup (proc(5))
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    Ok(desk.close(interrupts > 0).await)
 }
 
 /// An answer to a run that waits.
@@ -313,6 +267,18 @@ impl Desk {
             held: None,
             crier: Crier::new(manner.herald.clone(), context),
         }
+    }
+
+    /// The last words, and the exit code.
+    async fn close(self, was_interrupted: bool) -> Exit {
+        self.explain_warning();
+        self.explain_pending();
+        if let Some(view) = &self.view {
+            super::takeover::advise(view);
+        }
+        let exit = self.exit(was_interrupted);
+        self.crier.finish().await;
+        exit
     }
 
     fn keep(&mut self, event: &RunEvent) {

@@ -183,21 +183,8 @@ impl Teller {
                 let mark = if *warn { "! " } else { "" };
                 vec![format!("{}{mark}{text}", self.head(at, *step))]
             }
-            RunChange::StepEnded { step, outcome: how, took_ms } => {
-                let took = brief(Duration::from_millis(*took_ms));
-                let head = self.head(at, *step);
-                match how {
-                    Outcome::Failed(report) => {
-                        let mut lines = vec![format!("{head}FAILED: {} ({took})", report.message)];
-                        let causes = report.causes.iter().take(MOST);
-                        lines.extend(causes.map(|cause| format!("{head}  because: {cause}")));
-                        let more = report.causes.len().saturating_sub(MOST);
-                        lines.extend((more > 0).then(|| format!("{head}  and {more} more")));
-                        lines.extend(report.hint.as_ref().map(|hint| format!("{head}  hint: {hint}")));
-                        lines
-                    }
-                    _ => vec![format!("{head}{} ({took})", outcome(how))],
-                }
+            RunChange::StepEnded { step, outcome, took_ms } => {
+                ended(&self.head(at, *step), outcome, Duration::from_millis(*took_ms))
             }
             RunChange::Decided { step, order, by } => decision(order)
                 .map(|words| format!("{}{words}, by {by}", self.head(at, *step)))
@@ -267,6 +254,19 @@ pub fn title(plan: &Plan) -> String {
         None => format!(" of {}", nodes.join(", ")),
     };
     format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))
+}
+
+/// How a step ended: one line, or a failure with its causes and what to do.
+fn ended(head: &str, how: &Outcome, took: Duration) -> Vec<String> {
+    let took = brief(took);
+    let Outcome::Failed(report) = how else { return vec![format!("{head}{} ({took})", outcome(how))] };
+    let mut lines = vec![format!("{head}FAILED: {} ({took})", report.message)];
+    let causes = report.causes.iter().take(MOST);
+    lines.extend(causes.map(|cause| format!("{head}  because: {cause}")));
+    let more = report.causes.len().saturating_sub(MOST);
+    lines.extend((more > 0).then(|| format!("{head}  and {more} more")));
+    lines.extend(report.hint.as_ref().map(|hint| format!("{head}  hint: {hint}")));
+    lines
 }
 
 #[cfg(test)]

@@ -266,6 +266,14 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
         Deed::PowerOn { node } => machine(node).power_on(),
         Deed::Sim { action } => stage.sim.act(action.clone()).await,
         Deed::Wait { lasts } => tokio::time::sleep(span(lasts)).await,
+        other => tamper(stage, other),
+    }
+}
+
+/// Deeds on objects that no client does.
+fn tamper(stage: &Stage, deed: &Deed) {
+    let store = stage.sim.store();
+    match deed {
         Deed::Budget { namespace, name, allowed, disrupted, touched } => {
             let changed = store.modify(&POD_DISRUPTION_BUDGETS, namespace, name, |budget| {
                 if *touched {
@@ -296,6 +304,7 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
                 }
             }
         }
+        _ => {}
     }
 }
 

@@ -37,12 +37,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.size = (columns, lines);
             Vec::new()
         }
-        Msg::Tick(at) => {
-            advance(model, at);
-            let mut effects = notices::due(model);
-            effects.extend(resolve::refresh(model));
-            effects
-        }
+        Msg::Tick(at) => tick(model, at),
         Msg::Joined(generation, context) => feeds::joined(model, generation, context),
         Msg::Seen(generation, seen) => when_current(model, generation, |model| feeds::seen(model, seen)),
         Msg::Etcd(generation, view) => when_current(model, generation, |model| feeds::etcd(model, view)),
@@ -76,6 +71,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::EndAsked(false) => dialogs::quit(model),
         Msg::EndAsked(true) => dialogs::quit_now(model),
     }
+}
+
+/// Time has passed.
+fn tick(model: &mut Model, at: Stamp) -> Vec<Effect> {
+    advance(model, at);
+    let mut effects = notices::due(model);
+    effects.extend(resolve::refresh(model));
+    effects
 }
 
 /// What hosts tell and ask.
