@@ -104,7 +104,7 @@ fn is_state(wanted: RunState) -> impl Fn(&RunChange) -> bool {
 async fn nothing_that_changes_begins_by_itself_after_the_end_of_the_window() {
     let stage = Stage::new("default");
     // before the drain of the node can be over
-    let closes = in_time(Duration::from_secs(60)).await;
+    let closes = in_time(Duration::from_mins(1)).await;
     let opens = Stamp(closes.0 - 3_600_000);
     let mut run =
         Driven::start(&stage, Kind::Reboot, &["cp-1"], window(opens, closes), Assent::Typed("cp-1".into()))
@@ -141,7 +141,7 @@ async fn nothing_that_changes_begins_by_itself_after_the_end_of_the_window() {
 #[tokio::test(start_paused = true)]
 async fn a_window_that_opens_again_lets_it_go_on_by_itself() {
     let stage = Stage::new("default");
-    let closes = in_time(Duration::from_secs(60)).await;
+    let closes = in_time(Duration::from_mins(1)).await;
     let opens = Stamp(closes.0 - 3_600_000);
     let again = Stamp(closes.0 + 600_000);
     let mut windows = window(opens, closes);

@@ -1,4 +1,4 @@
-//! `ipmi_sim` of OpenIPMI: a BMC with one machine that is off.
+//! `ipmi_sim` of `OpenIPMI`: a BMC with one machine that is off.
 
 use std::net::UdpSocket;
 use std::path::Path;

@@ -56,7 +56,7 @@ fn load() -> impl Strategy<Value = Load> {
     let field = prop::sample::select(vec!["min_available", "max_unavailable"]);
     let budget = prop::option::weighted(0.8, (field, amount, prop::bool::weighted(0.2)));
     let odd = prop::bool::weighted(0.15);
-    (kind, 1..=4_u8, odd.clone(), odd.clone(), cpu, odd.clone(), budget, prop::bool::weighted(0.07)).prop_map(
+    (kind, 1..=4_u8, odd, odd, cpu, odd, budget, prop::bool::weighted(0.07)).prop_map(
         |(kind, replicas, crash, spread, cpu, local, budget, overlap)| Load {
             kind,
             replicas: if kind == "Pod" { 1 } else { replicas },

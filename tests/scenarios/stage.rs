@@ -242,7 +242,7 @@ async fn act(stage: &Stage, run: Option<&Run>, deed: &Deed) {
         Deed::Uncordon { node } => set_cordon(node, false),
         Deed::Cordon { node } => set_cordon(node, true),
         Deed::DeleteNode { node } => {
-            stage.sim.act(sim::scenario::Action::DeleteNode { node: node.clone() }).await
+            stage.sim.act(sim::scenario::Action::DeleteNode { node: node.clone() }).await;
         }
         Deed::Annotate { node, key, value } => {
             let changed =
