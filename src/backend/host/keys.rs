@@ -61,7 +61,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// Reads a key file.
 fn read(path: &Path, desk: &Desk) -> KeyFile {
-    let beside = || PublicKey::read_openssh_file(&with_suffix(path, ".pub")).ok();
+    let beside = || PublicKey::read_openssh_file(with_suffix(path, ".pub")).ok();
     let fail = |public: Option<PublicKey>, why: Locked| KeyFile {
         path: path.to_owned(),
         public: public.or_else(beside),

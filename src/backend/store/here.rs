@@ -30,8 +30,7 @@ pub fn is_on_machine(dir: &Path, machine: &str) -> bool {
 fn is_remote(dir: &Path) -> bool {
     let existing = dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
     let Ok(found) = rustix::fs::statfs(existing) else { return false };
-    #[expect(clippy::cast_lossless, reason = "the width of the field differs between machines")]
-    let kind = found.f_type as i64 & 0xFFFF_FFFF;
+    let kind = found.f_type & 0xFFFF_FFFF;
     REMOTE.iter().any(|(magic, _)| *magic == kind)
 }
 

@@ -22,7 +22,7 @@ pub(super) fn facts(model: &Model, id: u64) -> Option<Vec<Fact>> {
         "alarms",
         alarms.iter().map(|alarm| alarm.words(&etcd.name_of(alarm.member))),
     ));
-    facts.extend(list(Tone::Attention, "advice", row.advice().into_iter()));
+    facts.extend(list(Tone::Attention, "advice", row.advice()));
     if let Some(status) = &row.status {
         facts.extend(self::status(model, status, row.lag));
     }
