@@ -1,6 +1,7 @@
 //! Lines for people: errors, plans, events.
 
 use crate::domain::gate::{Gate, Verdict};
+use crate::domain::ids::RunId;
 use crate::domain::plan::{Plan, Step};
 use crate::domain::report::Report;
 use crate::domain::run::{Outcome, Progress, RunChange, RunCommand, RunEvent, RunState};
@@ -161,7 +162,10 @@ impl Teller {
             RunChange::State { state: RunState::Failed, .. } => {
                 vec![format!("{} the run waits for a decision", time(at))]
             }
-            RunChange::State { .. } | RunChange::Asked { .. } | RunChange::Window { .. } => Vec::new(),
+            RunChange::State { .. }
+            | RunChange::Asked { .. }
+            | RunChange::Window { .. }
+            | RunChange::Foretold { .. } => Vec::new(),
             RunChange::Held { step, why } => vec![format!("{}! {why}", self.head(at, *step))],
             RunChange::Owes { debts } if debts.is_empty() => {
                 vec![format!("{} nothing is owed back any more", time(at))]
@@ -174,7 +178,6 @@ impl Teller {
                 let again = if *attempt > 1 { format!(", attempt {attempt}") } else { String::new() };
                 vec![format!("{}begins{again}", self.head(at, *step))]
             }
-            RunChange::Foretold { .. } => Vec::new(),
             RunChange::Progressed { step, progress } => self.progress(at, *step, progress),
             RunChange::GateRead { step, gate: read } => {
                 vec![format!("{}{}", self.head(at, *step), gate(read))]
@@ -205,13 +208,7 @@ impl Teller {
                 let words = if steps.is_empty() { "nothing has to be put back" } else { "putting back" };
                 vec![format!("{} aborted: {words}", time(at))]
             }
-            RunChange::Finished { state: end, left } => {
-                let mut lines = vec![format!("{} run {} is {}", time(at), event.run, state(*end))];
-                lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
-                let is_clean = left.is_empty() && *end != RunState::Done;
-                lines.extend(is_clean.then(|| format!("{} nothing is left changed", time(at))));
-                lines
-            }
+            RunChange::Finished { state: end, left } => finished(at, &event.run, *end, left),
         }
     }
 
@@ -254,6 +251,15 @@ pub fn title(plan: &Plan) -> String {
         None => format!(" of {}", nodes.join(", ")),
     };
     format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))
+}
+
+/// How a run ended, and what it left.
+fn finished(at: Stamp, run: &RunId, end: RunState, left: &[String]) -> Vec<String> {
+    let mut lines = vec![format!("{} run {run} is {}", time(at), state(end))];
+    lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
+    let is_clean = left.is_empty() && end != RunState::Done;
+    lines.extend(is_clean.then(|| format!("{} nothing is left changed", time(at))));
+    lines
 }
 
 /// How a step ended: one line, or a failure with its causes and what to do.

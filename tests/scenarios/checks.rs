@@ -53,7 +53,13 @@ fn budgets_that_block_for_ever_are_named() {
     let expected = [
         "PodDisruptionBudget billing/invoice-api",
         "PodDisruptionBudget billing/ledger",
+        "PodDisruptionBudget billing/receipts",
+        "PodDisruptionBudget billing/tax",
+        "PodDisruptionBudget data/licences",
+        "PodDisruptionBudget data/orders-primary",
+        "PodDisruptionBudget default/proxy",
         "PodDisruptionBudget ingress-nginx/ingress-nginx-controller",
+        "PodDisruptionBudget media/render",
         "PodDisruptionBudget search/all-backends",
         "PodDisruptionBudget search/ranker",
     ];

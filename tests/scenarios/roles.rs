@@ -51,7 +51,9 @@ async fn run(stage: &Stage, kind: Kind, node: &str) -> RunState {
     while let Some(event) = run.events.recv().await {
         match event.change {
             RunChange::Finished { state, .. } => return state,
-            RunChange::State { state: RunState::Failed, .. } => return RunState::Failed,
+            RunChange::State { state: state @ (RunState::Failed | RunState::Waiting), .. } => {
+                return state;
+            }
             _ => {}
         }
     }

@@ -387,9 +387,7 @@ impl Board {
         let error = match answer {
             Ok(done) => {
                 entry.state = State::Going(now);
-                if let Some((_, since)) = &mut self.wave {
-                    *since = now;
-                }
+                self.wave = self.wave.map(|(wave, _)| (wave, now));
                 match (done, &budget) {
                     (Eviction::Accepted, Some(budget)) => ledger.accepted(budget, now),
                     (Eviction::Gone, Some(budget)) => ledger.cleared(budget),

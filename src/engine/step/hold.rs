@@ -2,7 +2,9 @@
 
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
+use crate::domain::plan::StepKind;
 use crate::domain::report::{FailureKind, Report};
+use crate::domain::run::StepView;
 use crate::engine::job::Job;
 
 /// The Node object was deleted.
@@ -73,12 +75,21 @@ pub(super) fn changed_hands(job: &Job, row: &NodeRow) -> Option<String> {
     })
 }
 
+/// This run has begun to uncordon the node itself: a run that is gone on with reads the gates of the return again.
+fn has_let_go(job: &Job, node: &NodeName) -> bool {
+    job.shared.voice.view().is_some_and(|view| {
+        let of_node =
+            |step: &&StepView| step.step.kind == StepKind::Uncordon && step.step.node.as_ref() == Some(node);
+        view.steps.iter().filter(of_node).any(|step| step.attempts > 0)
+    })
+}
+
 /// After the reboot: what somebody did to the node meanwhile that does not stop the run, in words.
 pub(super) fn meanwhile(job: &Job, row: &NodeRow) -> Option<String> {
     if row.cordoned {
         return changed_hands(job, row);
     }
-    let was_ours = job.memory().cordoned.contains(&row.name);
+    let was_ours = job.memory().cordoned.contains(&row.name) && !has_let_go(job, &row.name);
     was_ours.then(|| {
         format!("somebody uncordoned {}: pods may be placed on it before its gates have passed", row.name)
     })
