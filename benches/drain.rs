@@ -75,7 +75,7 @@ struct Served {
     process: Child,
     kubeconfig: PathBuf,
     config: PathBuf,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Served {
@@ -99,7 +99,7 @@ impl Served {
             let _ = process.wait();
             return Err(std::io::Error::other("the simulated cluster does not start"));
         }
-        Ok(Self { process, kubeconfig: home.join("kubeconfig"), config: home.join("config.toml"), _dir: dir })
+        Ok(Self { process, kubeconfig: home.join("kubeconfig"), config: home.join("config.toml"), dir })
     }
 
     fn ours(&self) -> Command {
@@ -108,7 +108,7 @@ impl Served {
         command
     }
 
-    fn kubectl(&self) -> Command {
+    fn kubectl() -> Command {
         let mut command = Command::new("kubectl");
         command.arg("drain").arg(NODE).arg("--ignore-daemonsets");
         command
@@ -120,8 +120,8 @@ impl Served {
         let output = command
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
-            .env("XDG_STATE_HOME", self._dir.path().join("state"))
-            .env("HOME", self._dir.path())
+            .env("XDG_STATE_HOME", self.dir.path().join("state"))
+            .env("HOME", self.dir.path())
             .stdin(Stdio::null())
             .output()?;
         let seconds = begun.elapsed().as_secs_f64();
@@ -220,7 +220,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     ));
     for case in cases() {
         if has_kubectl {
-            row(&case, "kubectl", &measure(&case, Served::kubectl).await?);
+            row(&case, "kubectl", &measure(&case, |_| Served::kubectl()).await?);
         }
         let ours = measure(&case, Served::ours).await?;
         row(&case, "pitstop", &ours);

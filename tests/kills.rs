@@ -1,7 +1,7 @@
 //! A control-plane reboot whose process is killed with SIGKILL, at every step's end and in the middle of every step, and
 //! resumed each time: the cluster, which another process serves, must not notice.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;

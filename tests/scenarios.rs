@@ -64,7 +64,6 @@ stories! {
     unlock_what_was_left,
     reboot_uncordoned_before_the_drain,
     reboot_uncordoned_after_the_drain,
-    reboot_uncordoned_at_the_reboot,
     reboot_uncordoned_while_away,
     reboot_uncordoned_after_the_return,
     reboot_node_deleted_in_the_drain,

@@ -1,7 +1,5 @@
 //! Clusters in trouble, and what is denied there.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use super::members::{Members, healthy};
 use super::rows;
 use pitstop::domain::config::{DrainOptions, Policy};

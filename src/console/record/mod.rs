@@ -4,7 +4,7 @@
 //! [`update`](super::update::update) is deterministic, so the state and its messages give the same screens again. The
 //! memory is bounded: messages are kept in two parts, each with the state at its beginning; when the newer part is full,
 //! the older one goes. Secrets do not get into a file: what was typed or pasted is masked when it is heard (see
-//! [`mask`]), and all texts are scrubbed when they are written (see [`file`]).
+//! [`mask`]), and all texts are scrubbed when they are written (see [`mod@file`]).
 
 pub mod file;
 mod mask;
