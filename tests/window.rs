@@ -25,7 +25,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// A moment on a full minute, `left` from now: waits until the clock shows it so.
 async fn in_time(left: Duration) -> Stamp {
-    let goal = left.as_millis() as i64;
+    let goal = i64::try_from(left.as_millis()).expect("a span of a test");
     let rest = (-(now().0 + goal)).rem_euclid(60_000);
     tokio::time::sleep(Duration::from_millis(rest.unsigned_abs())).await;
     let at = now().0 + goal;

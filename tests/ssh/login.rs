@@ -39,7 +39,7 @@ async fn an_encrypted_key_asks_for_its_passphrase_once_and_never_tells_it() {
         let error = hosts.run(&node(), &["true"]).await.expect_err("locked");
         assert_eq!(error.kind, FailureKind::Unauthorized);
         assert!(error.to_string().contains("needs a passphrase"), "{error}");
-        assert_eq!(passphrases(&hosts), [path.clone()]);
+        assert_eq!(passphrases(&hosts), std::slice::from_ref(&path));
 
         let wrong = hosts.unlock(&key, Zeroizing::new("PLANTED-WRONG".to_owned())).await.expect_err("wrong");
         assert!(wrong.to_string().ends_with("the passphrase is wrong"), "{wrong}");

@@ -5,6 +5,8 @@ use super::node;
 use super::server::{Server, run};
 use pitstop::domain::host::Privilege;
 
+const REBOOT: &str = "/usr/bin/systemctl reboot";
+
 /// Runs what is asked for as `nobody`, under sudoers of its own.
 fn server(sudoers: &str) -> Server {
     let dir = tempfile::tempdir().expect("dir").keep();
@@ -41,7 +43,10 @@ fn can_mount() -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     if !is_able {
-        eprintln!("passed over: the cases of sudo need root and a mount namespace");
+        #[expect(clippy::print_stderr, reason = "who runs the tests is to see what was not run")]
+        {
+            eprintln!("passed over: the cases of sudo need root and a mount namespace");
+        }
     }
     is_able
 }
@@ -51,7 +56,6 @@ async fn each_kind_of_rule_is_told_as_it_is() {
     if !can_mount() {
         return;
     }
-    const REBOOT: &str = "/usr/bin/systemctl reboot";
     assert_eq!(privilege("nobody ALL=(ALL:ALL) NOPASSWD: ALL").await, Privilege::Sudo);
     assert_eq!(privilege(&format!("nobody ALL=(root) NOPASSWD: {REBOOT}")).await, Privilege::RebootOnly);
     // a pseudo-terminal for the command, and none for us, changes nothing
