@@ -15,19 +15,22 @@ pub struct Simulator {
     process: Child,
 }
 
+/// Whether a program is there; said loudly when it is not.
+#[expect(clippy::print_stderr, reason = "who runs the tests is to see what was not run")]
+fn is_installed(program: &str) -> bool {
+    let looked = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
+    let is_there = looked.is_ok_and(|output| output.status.success());
+    if !is_there {
+        eprintln!("passed over: {program} is not installed; tests/run installs it");
+    }
+    is_there
+}
+
 impl Simulator {
     /// `None` = it is not installed (`tests/run` installs it); said loudly.
     pub fn start() -> Option<Self> {
         for program in ["ipmi_sim", "ipmitool"] {
-            if Command::new("sh")
-                .args(["-c", &format!("command -v {program}")])
-                .output()
-                .is_ok_and(|o| !o.status.success())
-            {
-                #[expect(clippy::print_stderr, reason = "who runs the tests is to see what was not run")]
-                {
-                    eprintln!("passed over: {program} is not installed; tests/run installs it");
-                }
+            if !is_installed(program) {
                 return None;
             }
         }
