@@ -1,6 +1,6 @@
 //! What a killed program leaves behind, and how it is put back from its journal.
 
-use crate::bench::{Bench, follow, outcome};
+use crate::bench::{Bench, assert_done, follow, outcome};
 use pitstop::domain::config::DrainOptions;
 use pitstop::domain::debt::Debt;
 use pitstop::domain::guard::Request;
@@ -10,7 +10,7 @@ use pitstop::domain::plan::{Kind, Plan, StepKind};
 use pitstop::domain::remedy::Remedy;
 use pitstop::domain::run::{Outcome, RunChange, RunState, RunView};
 use pitstop::domain::undo::undo;
-use pitstop::engine::{journal, start};
+use pitstop::engine::{journal, resume, start};
 use pitstop::sim::api::faults::Connection;
 use serde_json::json;
 use std::time::Duration;
@@ -91,6 +91,30 @@ async fn a_surge_that_was_left_behind_is_scaled_back_from_the_journal() {
     assert_eq!(bench.replicas("billing/invoice-api"), 2);
     put_back(&bench, &record).await;
     assert_eq!(bench.replicas("billing/invoice-api"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_surge_that_is_gone_on_with_begins_from_how_it_was_found() {
+    let bench = Bench::new();
+    bench.cordon("billing", "invoice-api");
+    let record = left_behind(&bench, "billing/invoice-api", Remedy::Surge).await;
+    assert_eq!(bench.replicas("billing/invoice-api"), 2);
+    let soon = Some(pitstop::sim::scenario::Span(Duration::from_secs(1)));
+    bench.stage.sim.act(pitstop::sim::scenario::Action::StallDisruptionController { length: soon }).await;
+    let (_, permit) = bench.permit(&record.request()).await;
+    let run =
+        resume(bench.stage.backends.clone(), &record, permit, OpId(2), true).expect("it is gone on with");
+    let mut most = 0;
+    let view = follow(run, |change| {
+        if let RunChange::Owes { debts } = change {
+            most = most.max(debts.len());
+            let is_sound = |debt: &Debt| matches!(debt, Debt::OwnerScaled { before: 1, ours: 2, .. });
+            assert!(debts.iter().all(is_sound), "{debts:?}");
+        }
+    })
+    .await;
+    assert_done(&view);
+    assert_eq!((most, bench.replicas("billing/invoice-api")), (1, json!(1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -118,6 +118,9 @@ fn judge(analysis: &Analysis, remedy: Remedy) -> Ending {
 /// Carries the remedy out.
 pub(super) async fn remedy(job: &Job) -> Ending {
     let chosen = chosen(job)?;
+    // what an attempt before this one borrowed goes back first: a debt names what was there before anybody borrowed, so that
+    // a second loan on top of it could not be paid back
+    borrow::settle(job, Ok(Outcome::Done(String::new()))).await?;
     // the room that a changed budget makes is for this remedy alone: no drain of this process spends it meanwhile
     let changes_budget = matches!(chosen.remedy, Remedy::Relax | Remedy::AllowUnhealthy);
     let _hold = match changes_budget {
