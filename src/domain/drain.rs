@@ -97,19 +97,6 @@ fn refusals(pod: &PodRow, options: &DrainOptions) -> Vec<String> {
     refused
 }
 
-/// The rank of a pod among those that are evicted, the lowest first: ordinary pods, then by rising priority, cluster DNS
-/// last, as pods need it while they stop. Pods of one rank go by their names.
-pub fn order(pod: &PodRow) -> i64 {
-    if is_dns(pod) { i64::MAX } else { i64::from(pod.priority.max(0)) }
-}
-
-/// The cluster's DNS, by the labels that kubeadm's manifest and the charts give it.
-fn is_dns(pod: &PodRow) -> bool {
-    let label = |key: &str| pod.labels.get(key).map(String::as_str);
-    label("k8s-app") == Some("kube-dns")
-        || matches!(label("app.kubernetes.io/name"), Some("coredns" | "kube-dns"))
-}
-
 #[cfg(test)]
 #[path = "drain_tests.rs"]
 mod tests;

@@ -36,4 +36,5 @@ pub mod selector;
 pub mod text;
 pub mod time;
 pub mod undo;
+pub mod wave;
 pub mod window;

@@ -5,11 +5,12 @@ use super::health::{Health, health};
 use super::{Replacement, Scene, has_daemonset};
 use crate::domain::budget::{Amount, Demand};
 use crate::domain::config::DrainOptions;
-use crate::domain::drain::{Class, classify, order};
+use crate::domain::drain::{Class, classify};
 use crate::domain::ids::{BudgetKey, NodeName};
 use crate::domain::placement::{Obstacle, Space};
 use crate::domain::pod::PodRow;
 use crate::domain::text::count;
+use crate::domain::wave::Wave;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How what cannot be known turns out.
@@ -167,7 +168,7 @@ impl<'a> Play<'a, '_> {
                 Target { id, row, class, hold: None, has_gone }
             })
             .collect();
-        targets.sort_by_cached_key(|target| (order(target.row), target.row.key.clone()));
+        targets.sort_by_cached_key(|target| (Wave::of(target.row), target.row.key.clone()));
         targets
     }
 

@@ -5,7 +5,6 @@ use super::entry::{Entry, Host, State};
 use super::ledger::{Ledger, Turn, Wait};
 use super::reserved::Reserved;
 use super::successor::{Gone, Successors};
-use super::waves::{PATIENCE, Wave};
 use crate::backend::clock::now as wall;
 use crate::backend::error::Error;
 use crate::backend::kube::Eviction;
@@ -16,9 +15,13 @@ use crate::domain::ids::{BudgetKey, NodeName, PodKey};
 use crate::domain::pod::PodRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::text::count;
+use crate::domain::wave::Wave;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// Pods that only wait hold the next wave back no longer than this.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Whether DaemonSets exist, by namespace and name.
 pub(super) type Daemonsets = BTreeMap<(String, String), bool>;

@@ -1,11 +1,11 @@
 //! One pod of a node that is drained: its class, its state, and both in words.
 
 use super::ledger::Wait;
-use super::waves::Wave;
 use crate::domain::drain::Class;
 use crate::domain::ids::BudgetKey;
 use crate::domain::pod::PodRow;
 use crate::domain::time::{Stamp, brief};
+use crate::domain::wave::Wave;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@
 //! gone. The API going away stops nothing: the watches come back, and so do the evictions.
 //!
 //! The files: `fleet` (the loop over all nodes), `feeds` (what it listens to), `board` and `entry` (the pods of a node),
-//! `waves` (their order), `ledger` and `reserved` (the budgets), `answer` (what a refusal means), `successor` (where pods
+//! `ledger` and `reserved` (the budgets), `answer` (what a refusal means), `successor` (where pods
 //! run afterwards), `estimate` and `show` (how far it is).
 
 mod answer;
@@ -21,7 +21,6 @@ mod show;
 mod successor;
 #[cfg(test)]
 mod tests;
-mod waves;
 
 pub use reserved::{Hold, Purpose, Reserved};
 

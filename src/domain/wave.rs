@@ -1,14 +1,10 @@
 //! The order of evictions: ordinary pods first, then by rising priority, cluster DNS last, as pods need it while they stop.
 
-use crate::domain::pod::PodRow;
-use std::time::Duration;
-
-/// Pods that only wait hold the next wave back no longer than this.
-pub(super) const PATIENCE: Duration = Duration::from_mins(1);
+use super::pod::PodRow;
 
 /// When a pod's turn comes; a later wave begins when no pod of an earlier one is to be waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Wave {
+pub enum Wave {
     /// By priority; ordinary pods, and those below them, have 0.
     Priority(i32),
     /// Cluster DNS.
@@ -17,12 +13,12 @@ pub(super) enum Wave {
 
 impl Wave {
     /// The wave of a pod.
-    pub(super) fn of(pod: &PodRow) -> Self {
+    pub fn of(pod: &PodRow) -> Self {
         if is_dns(pod) { Self::Last } else { Self::Priority(pod.priority.max(0)) }
     }
 
     /// In words: `the pods of priority 1000`.
-    pub(super) fn words(self) -> String {
+    pub fn words(self) -> String {
         match self {
             Self::Priority(0) => "the ordinary pods".to_owned(),
             Self::Priority(priority) => format!("the pods of priority {priority}"),
