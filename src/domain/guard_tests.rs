@@ -13,24 +13,7 @@ fn node(name: &str, is_control_plane: bool, is_ready: bool) -> NodeRow {
         uid: format!("uid-{name}"),
         roles: vec![if is_control_plane { "control-plane".into() } else { "worker".into() }],
         readiness: if is_ready { Readiness::Ready } else { Readiness::NotReady },
-        ready_since: None,
-        heartbeat: None,
-        cordoned: false,
-        cordon: None,
-        pressure: Vec::new(),
-        version: "v1.34.2".into(),
-        kernel: String::new(),
-        os_image: String::new(),
-        boot_id: String::new(),
-        machine_id: String::new(),
-        address: None,
-        created: None,
-        booted: None,
-        pod_capacity: None,
-        allocatable: None,
-        taints: Vec::new(),
-        labels: std::collections::BTreeMap::new(),
-        foreign_locks: Vec::new(),
+        ..crate::domain::node::sample()
     }
 }
 

@@ -1,10 +1,9 @@
 //! Rows and settings that the engine's own tests share.
 
 use crate::domain::ids::NodeName;
-use crate::domain::node::{NodeRow, Readiness};
+use crate::domain::node::NodeRow;
 use crate::domain::plan::{Step, StepKind};
 use crate::engine::settings::{Backup, Settings, Timing};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,25 +13,10 @@ pub(crate) fn node(name: &str, role: &str) -> NodeRow {
         name: name.into(),
         uid: format!("uid-{name}"),
         roles: vec![role.into()],
-        readiness: Readiness::Ready,
-        ready_since: None,
-        heartbeat: None,
-        cordoned: false,
-        cordon: None,
-        pressure: Vec::new(),
-        version: "v1.34.2".into(),
-        kernel: String::new(),
-        os_image: String::new(),
         boot_id: "boot-1".into(),
         machine_id: "machine-1".into(),
         address: Some("10.0.0.11".into()),
-        created: None,
-        booted: None,
-        pod_capacity: None,
-        allocatable: None,
-        taints: Vec::new(),
-        labels: BTreeMap::new(),
-        foreign_locks: Vec::new(),
+        ..crate::domain::node::sample()
     }
 }
 

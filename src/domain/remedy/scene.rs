@@ -6,7 +6,7 @@ use super::size;
 use crate::domain::budget::{Amount, BudgetRow, Demand, UnhealthyPolicy};
 use crate::domain::debt::{BudgetSpec, ObjectKey};
 use crate::domain::ids::BudgetKey;
-use crate::domain::node::{NodeRow, Readiness};
+use crate::domain::node::NodeRow;
 use crate::domain::pod::{Phase, sample};
 use crate::domain::selector::Selector;
 use crate::domain::time::Stamp;
@@ -20,25 +20,9 @@ pub fn node(name: &str, cordoned: bool) -> NodeRow {
         name: name.into(),
         uid: format!("uid-{name}"),
         roles: vec!["worker".into()],
-        readiness: Readiness::Ready,
-        ready_since: None,
-        heartbeat: None,
         cordoned,
-        cordon: None,
-        pressure: Vec::new(),
-        version: "v1.34.2".into(),
-        kernel: String::new(),
-        os_image: String::new(),
-        boot_id: String::new(),
-        machine_id: String::new(),
-        address: None,
-        created: None,
-        booted: None,
         pod_capacity: None,
-        allocatable: None,
-        taints: Vec::new(),
-        labels: BTreeMap::new(),
-        foreign_locks: Vec::new(),
+        ..crate::domain::node::sample()
     }
 }
 

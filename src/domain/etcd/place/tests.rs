@@ -1,32 +1,15 @@
 //! One fixture for each way to set a cluster up.
 
 use super::*;
-use crate::domain::node::Readiness;
 
 fn node(name: &str, version: &str, role: &str) -> NodeRow {
     NodeRow {
         name: name.into(),
         uid: name.into(),
         roles: vec![role.into()],
-        readiness: Readiness::Ready,
-        ready_since: None,
-        heartbeat: None,
-        cordoned: false,
-        cordon: None,
-        pressure: Vec::new(),
         version: version.into(),
-        kernel: String::new(),
-        os_image: String::new(),
-        boot_id: String::new(),
-        machine_id: String::new(),
         address: Some(format!("10.0.0.{}", name.rsplit('-').next().unwrap_or("1"))),
-        created: None,
-        booted: None,
-        pod_capacity: None,
-        allocatable: None,
-        taints: Vec::new(),
-        labels: BTreeMap::new(),
-        foreign_locks: Vec::new(),
+        ..crate::domain::node::sample()
     }
 }
 
