@@ -10,6 +10,8 @@ mod ssh;
 #[path = "scenarios/stage.rs"]
 #[expect(dead_code, clippy::panic, reason = "stories are played elsewhere")]
 mod stage;
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "scenarios/story.rs"]
 mod story;
 
@@ -26,6 +28,7 @@ use stage::Stage;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use steps::STEPS;
 
 fn is_cordoned(stage: &Stage, node: &str) -> bool {
     let nodes = stage.sim.store().list(&NODES, None);
@@ -42,24 +45,6 @@ async fn begin_reboot(desk: &mut Desk, node: &str) {
     desk.line(node).await;
     desk.see("preflight waits for you").await;
 }
-
-/// The steps that wait, in order, and whether each changes something and so asks.
-const STEPS: [(&str, bool); 14] = [
-    ("preflight", false),
-    ("lock", true),
-    ("backup", true),
-    ("predict evictions", false),
-    ("cordon", true),
-    ("move etcd leader", true),
-    ("drain", true),
-    ("residual check", false),
-    ("read gates again", false),
-    ("reboot", true),
-    ("gates twice", false),
-    ("uncordon", true),
-    ("settle", false),
-    ("unlock", true),
-];
 
 /// Confirms the steps up to the one that is named (exclusive), or all.
 async fn confirm_steps(desk: &mut Desk, until: Option<&str>) {

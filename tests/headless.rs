@@ -2,62 +2,17 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/served.rs"]
+mod served;
+
 use serde_json::Value;
+use served::{Served, pitstop};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
-const PITSTOP: &str = env!("CARGO_BIN_EXE_pitstop");
-
-/// A served cluster; ends with the test.
-struct Served {
-    child: Child,
-    dir: tempfile::TempDir,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // it may have ended by itself
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Served {
-    fn start(scenario: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let sim = dir.path().join("sim");
-        let mut child = pitstop(dir.path())
-            .args(["sim", "--scenario", scenario, "--speed", "50", "--dir"])
-            .arg(&sim)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a simulated cluster");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let ready = lines.any(|line| line.expect("a line").contains("Ctrl-C ends it"));
-        assert!(ready, "the simulated cluster did not start");
-        Self { child, dir }
-    }
-
-    fn command(&self) -> Command {
-        let sim = self.dir.path().join("sim");
-        let mut command = pitstop(self.dir.path());
-        command.arg("--kubeconfig").arg(sim.join("kubeconfig"));
-        command.arg("--config").arg(sim.join("config.toml"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command().args(args).output().expect("pitstop runs")
-    }
-}
-
-/// The binary with a home of its own.
-fn pitstop(home: &Path) -> Command {
-    let mut command = Command::new(PITSTOP);
-    command.env_clear().env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
-    command.env("USER", "ann").stdin(Stdio::null());
-    command
+/// Runs the binary on a served cluster.
+fn run(served: &Served, args: &[&str]) -> Output {
+    served.command().args(args).output().expect("pitstop runs")
 }
 
 fn code(output: &Output) -> i32 {
@@ -75,31 +30,31 @@ fn objects(output: &Output) -> Vec<Value> {
 #[test]
 fn a_reboot_is_told_as_one_event_a_line() {
     let served = Served::start("default");
-    let output = served.run(&["run", "reboot", "cp-2", "--yes", "-o", "json"]);
+    let output = run(&served, &["run", "reboot", "cp-2", "--yes", "-o", "json"]);
     assert_eq!(code(&output), 0, "{}", text(&output.stderr));
     let events = objects(&output);
     assert_eq!(events.first().expect("events")["event"], "planned");
     let last = events.last().expect("events");
     assert_eq!((&last["event"], &last["state"]), (&"finished".into(), &"done".into()));
     assert!(events.iter().all(|event| event["run"].is_string() && event["at"].is_i64()));
-    let runs = objects(&served.run(&["runs", "list", "-o", "json"]));
+    let runs = objects(&run(&served, &["runs", "list", "-o", "json"]));
     assert_eq!((&runs[0]["state"], &runs[0]["kind"]), (&"done".into(), &"reboot".into()));
-    assert_eq!(code(&served.run(&["check"])), 0);
-    let shown = served.run(&["runs", "show"]);
+    assert_eq!(code(&run(&served, &["check"])), 0);
+    let shown = run(&served, &["runs", "show"]);
     assert!(text(&shown.stdout).contains("verified snapshot"), "{}", text(&shown.stdout));
 }
 
 #[test]
 fn a_denied_run_says_why_and_a_finding_is_code_two() {
     let served = Served::start("one-member-down");
-    let output = served.run(&["run", "reboot", "cp-1", "--yes"]);
+    let output = run(&served, &["run", "reboot", "cp-1", "--yes"]);
     assert_eq!(code(&output), 2);
     let words = text(&output.stderr);
     assert!(words.contains("without cp-1 1 would be left, below the quorum of 2"), "{words}");
-    let check = served.run(&["check"]);
+    let check = run(&served, &["check"]);
     assert_eq!(code(&check), 2);
     assert!(text(&check.stdout).contains("cp-3"), "{}", text(&check.stdout));
-    let plan = served.run(&["plan", "reboot", "cp-1", "-o", "json"]);
+    let plan = run(&served, &["plan", "reboot", "cp-1", "-o", "json"]);
     assert_eq!(code(&plan), 2);
     assert!(objects(&plan)[0]["denied"]["message"].is_string());
 }
@@ -107,13 +62,13 @@ fn a_denied_run_says_why_and_a_finding_is_code_two() {
 #[test]
 fn nothing_starts_without_being_confirmed() {
     let served = Served::start("minimal");
-    let output = served.run(&["run", "cordon", "worker-1"]);
+    let output = run(&served, &["run", "cordon", "worker-1"]);
     assert_eq!(code(&output), 1);
     assert!(text(&output.stderr).contains("give --yes"), "{}", text(&output.stderr));
-    assert!(objects(&served.run(&["runs", "list", "-o", "json"])).is_empty());
-    assert_eq!(code(&served.run(&["run", "cordon", "worker-1", "--yes"])), 0);
-    assert_eq!(code(&served.run(&["run", "uncordon", "worker-1", "--yes"])), 0);
-    assert_eq!(code(&served.run(&["run", "drain", "worker-1", "--dry-run"])), 0);
+    assert!(objects(&run(&served, &["runs", "list", "-o", "json"])).is_empty());
+    assert_eq!(code(&run(&served, &["run", "cordon", "worker-1", "--yes"])), 0);
+    assert_eq!(code(&run(&served, &["run", "uncordon", "worker-1", "--yes"])), 0);
+    assert_eq!(code(&run(&served, &["run", "drain", "worker-1", "--dry-run"])), 0);
 }
 
 #[test]
@@ -160,7 +115,7 @@ fn a_run_whose_output_nobody_reads_stops_and_says_what_is_left() {
     assert_eq!(code(&output), 1, "{told}");
     assert!(told.contains("left: worker-1 is cordoned by this run"), "{told}");
     assert!(told.contains("standard output cannot be written"), "{told}");
-    let runs = objects(&served.run(&["runs", "list", "-o", "json"]));
+    let runs = objects(&run(&served, &["runs", "list", "-o", "json"]));
     assert_eq!(runs[0]["state"], "interrupted");
 }
 
@@ -171,7 +126,7 @@ fn yes_stops_at_what_is_not_green() {
     let text_of = "[size]\ncontrol_planes = 3\nworkers = 3\n\n[[node]]\nname = \"worker-3\"\noff = true\n";
     std::fs::write(&scenario, text_of).expect("a file");
     let served = Served::start(scenario.to_str().expect("a path"));
-    let output = served.run(&["run", "reboot", "worker-1", "--yes"]);
+    let output = run(&served, &["run", "reboot", "worker-1", "--yes"]);
     let told = text(&output.stderr);
     assert_eq!(code(&output), 2, "{} {told}", text(&output.stdout));
     assert!(told.contains("preflight was not green") && told.contains("worker-3"), "{told}");
@@ -204,11 +159,11 @@ fn errors_are_one_sentence_and_code_one() {
 #[test]
 fn an_unreachable_server_and_a_refused_token_are_told_apart() {
     let served = Served::start("minimal");
-    let original = std::fs::read_to_string(served.dir.path().join("sim/kubeconfig")).expect("a kubeconfig");
+    let original = std::fs::read_to_string(served.home().join("sim/kubeconfig")).expect("a kubeconfig");
     let fails = |kubeconfig: String, words: &str| {
-        let path = served.dir.path().join("other");
+        let path = served.home().join("other");
         std::fs::write(&path, kubeconfig).expect("a file");
-        let output = pitstop(served.dir.path()).arg("--kubeconfig").arg(&path).arg("check").output();
+        let output = pitstop(served.home()).arg("--kubeconfig").arg(&path).arg("check").output();
         let output = output.expect("pitstop runs");
         assert_eq!(code(&output), 1);
         assert!(text(&output.stderr).contains(words), "{}", text(&output.stderr));
@@ -299,7 +254,7 @@ fn a_chat_room_is_told_of_the_end_and_the_address_is_shown_nowhere() {
     assert_eq!(code(&dead), 0, "a webhook that is away changes nothing: {}", text(&dead.stderr));
     assert!(text(&dead.stderr).contains("the webhook at 127.0.0.1 cannot be connected to"));
     let mut shown = [output.stdout, output.stderr, dead.stdout, dead.stderr].concat();
-    for file in std::fs::read_dir(served.dir.path().join("state/pitstop")).expect("the state").flatten() {
+    for file in std::fs::read_dir(served.home().join("state/pitstop")).expect("the state").flatten() {
         shown.extend(std::fs::read(file.path()).unwrap_or_default());
     }
     assert!(!text(&shown).contains("topsecret"));
@@ -309,7 +264,7 @@ fn a_chat_room_is_told_of_the_end_and_the_address_is_shown_nowhere() {
 #[test]
 fn what_is_confirmed_beforehand_is_not_begun_outside_of_the_window() {
     let served = Served::start("minimal");
-    let config = served.dir.path().join("sim/config.toml");
+    let config = served.home().join("sim/config.toml");
     let mut text_of = std::fs::read_to_string(&config).expect("the configuration");
     // the one hour that is farthest from now
     let hour =
@@ -319,13 +274,13 @@ fn what_is_confirmed_beforehand_is_not_begun_outside_of_the_window() {
         "\n[[cluster.pitstop-sim.window]]\nfrom = \"{from:02}:00\"\nto = \"{to:02}:00\"\nzone = \"UTC\"\n"
     ));
     std::fs::write(&config, text_of).expect("the configuration");
-    let output = served.run(&["run", "drain", "worker-1", "--yes"]);
+    let output = run(&served, &["run", "drain", "worker-1", "--yes"]);
     assert_eq!(code(&output), 2);
     let words = text(&output.stderr);
     assert!(words.contains(&format!("drain is denied: window closed at {to:02}:00 UTC")), "{words}");
     assert!(words.contains(&format!("it opens at {from:02}:00 UTC, in ")), "{words}");
-    assert!(objects(&served.run(&["runs", "list", "-o", "json"])).is_empty(), "nothing was begun");
-    assert_eq!(code(&served.run(&["run", "cordon", "worker-1", "--yes"])), 0, "a single action is no run");
+    assert!(objects(&run(&served, &["runs", "list", "-o", "json"])).is_empty(), "nothing was begun");
+    assert_eq!(code(&run(&served, &["run", "cordon", "worker-1", "--yes"])), 0, "a single action is no run");
 }
 
 #[test]
@@ -334,17 +289,20 @@ fn a_full_disk_stops_a_run_before_the_change() {
     let command = served.command();
     let words: Vec<String> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
     // no file of this process may grow beyond a block, as on a disk that is full
-    let script =
-        format!("trap '' XFSZ; ulimit -f 1; exec {PITSTOP} {} run cordon worker-1 --yes", words.join(" "));
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 1; exec {} {} run cordon worker-1 --yes",
+        env!("CARGO_BIN_EXE_pitstop"),
+        words.join(" ")
+    );
     let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).env_clear().env("HOME", served.dir.path()).env("USER", "ann");
-    shell.env("XDG_STATE_HOME", served.dir.path().join("full"));
+    shell.args(["-c", &script]).env_clear().env("HOME", served.home()).env("USER", "ann");
+    shell.env("XDG_STATE_HOME", served.home().join("full"));
     let output = shell.output().expect("a shell");
     assert_eq!(code(&output), 1, "{output:?}");
     let told = text(&output.stdout);
     assert!(told.contains("FAILED") && told.contains("journal"), "{told}");
     assert!(told.contains("cannot be written"), "{told}");
-    let checked = served.run(&["run", "cordon", "worker-1", "--yes", "-o", "json"]);
+    let checked = run(&served, &["run", "cordon", "worker-1", "--yes", "-o", "json"]);
     let skipped = objects(&checked).into_iter().any(|event| event["outcome"]["skipped"].is_string());
     assert!(!skipped, "the node was cordoned without a journal: {}", text(&checked.stdout));
 }
@@ -369,11 +327,11 @@ fn with_json_an_error_is_one_object_and_what_is_written_is_private() {
 #[test]
 fn a_plan_foretells_the_drain() {
     let served = Served::start("tight-budgets");
-    let unknown = served.run(&["plan", "drain", "nosuch"]);
+    let unknown = run(&served, &["plan", "drain", "nosuch"]);
     assert_eq!((code(&unknown), text(&unknown.stdout).as_str()), (1, ""));
     assert!(text(&unknown.stderr).starts_with("error: there is no node named nosuch"), "{unknown:?}");
 
-    let refused = served.run(&["plan", "drain", "worker-1", "worker-2", "worker-3"]);
+    let refused = run(&served, &["plan", "drain", "worker-1", "worker-2", "worker-3"]);
     assert_eq!(code(&refused), 2);
     let lines = text(&refused.stdout);
     assert!(lines.lines().nth(1).is_some_and(|line| line.starts_with("verdict: will not finish")), "{lines}");
@@ -382,7 +340,7 @@ fn a_plan_foretells_the_drain() {
 
     let options = ["--force", "--delete-emptydir-data", "--timeout", "90s", "-o", "json"];
     let nodes = ["plan", "drain", "worker-1", "worker-2", "worker-3"];
-    let plan = served.run(&[&nodes[..], &options[..]].concat());
+    let plan = run(&served, &[&nodes[..], &options[..]].concat());
     assert_eq!(code(&plan), 2);
     let page = &objects(&plan)[0];
     assert_eq!(page["plan"]["drain"]["timeout_seconds"], 90);

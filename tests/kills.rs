@@ -3,63 +3,39 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/served.rs"]
+mod served;
+
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
+use served::Served;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-const PITSTOP: &str = env!("CARGO_BIN_EXE_pitstop");
+use std::path::PathBuf;
+use std::process::Stdio;
 
 /// The steps of a reboot.
 const STEPS: usize = 16;
 
-/// A served cluster; ends with the test.
-struct Served {
-    child: Child,
-    dir: tempfile::TempDir,
+/// The cluster on which a run is killed again and again.
+struct Stage {
+    served: Served,
 }
 
-impl Drop for Served {
-    fn drop(&mut self) {
-        // it may have ended by itself
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Served {
+impl Stage {
     fn start() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let sim = dir.path().join("sim");
-        let mut child = pitstop(dir.path())
-            .args(["sim", "--speed", "50", "--dir"])
-            .arg(&sim)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("a simulated cluster");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        assert!(lines.any(|line| line.expect("a line").contains("Ctrl-C ends it")), "it did not start");
+        let served = Served::start("default");
         // a host that was asked is gone within 2 s here, as the cluster is that much faster than life
-        let config = sim.join("config.toml");
+        let config = served.sim().join("config.toml");
         let text = std::fs::read_to_string(&config).expect("its configuration");
         let text = text.replace("settle = ", "gone = \"3s\"\nsettle = ");
         std::fs::write(&config, text).expect("its configuration");
-        Self { child, dir }
-    }
-
-    fn command(&self) -> Command {
-        let sim = self.dir.path().join("sim");
-        let mut command = pitstop(self.dir.path());
-        command.arg("--kubeconfig").arg(sim.join("kubeconfig"));
-        command.arg("--config").arg(sim.join("config.toml"));
-        command
+        Self { served }
     }
 
     /// Runs it until it ends or the hook kills it; whether it was killed.
     fn run(&self, args: &[&str], die_at: Option<&str>) -> bool {
-        let mut command = self.command();
+        let mut command = self.served.command();
         command.args(args);
         if let Some(text) = die_at {
             command.env("PITSTOP_DIE_AT", text);
@@ -78,8 +54,14 @@ impl Served {
 
     /// Runs it and kills it from outside as soon as it tells of progress in a step.
     fn run_until_progress(&self, args: &[&str], step: usize) -> bool {
-        let mut child =
-            self.command().args(args).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+        let mut child = self
+            .served
+            .command()
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
         let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let mut told = Vec::new();
         for line in lines {
@@ -97,7 +79,7 @@ impl Served {
     }
 
     fn journal(&self) -> PathBuf {
-        let runs = self.dir.path().join("state/pitstop/runs");
+        let runs = self.served.home().join("state/pitstop/runs");
         let mut files: Vec<PathBuf> =
             std::fs::read_dir(runs).expect("journals").map(|entry| entry.expect("one").path()).collect();
         assert_eq!(files.len(), 1, "one run, one journal: {files:?}");
@@ -105,7 +87,7 @@ impl Served {
     }
 
     async fn get(&self, path: &str) -> Value {
-        let text = std::fs::read_to_string(self.dir.path().join("sim/kubeconfig")).expect("a kubeconfig");
+        let text = std::fs::read_to_string(self.served.home().join("sim/kubeconfig")).expect("a kubeconfig");
         let config = Kubeconfig::from_yaml(&text).expect("a kubeconfig");
         let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
             .await
@@ -125,17 +107,6 @@ fn is_killed(status: std::process::ExitStatus) -> bool {
     std::os::unix::process::ExitStatusExt::signal(&status) == Some(9)
 }
 
-/// The binary with a home of its own.
-fn pitstop(home: &Path) -> Command {
-    let mut command = Command::new(PITSTOP);
-    command.env_clear().env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
-    if let Some(path) = std::env::var_os("PATH") {
-        command.env("PATH", path);
-    }
-    command.env("USER", "ann").stdin(Stdio::null());
-    command
-}
-
 /// Where a process is killed.
 #[derive(Debug, Clone)]
 enum Death {
@@ -147,7 +118,7 @@ enum Death {
 
 /// One run, killed at each of the points in turn and resumed by the next process; the last one brings it to its end.
 async fn killed_again_and_again(node: &str, deaths: &[Death]) {
-    let served = Served::start();
+    let served = Stage::start();
     let before = served.boot_id(node).await;
     let mut kills = Vec::new();
     for (count, death) in deaths.iter().chain([&Death::At(String::new())]).enumerate() {
@@ -169,12 +140,12 @@ async fn killed_again_and_again(node: &str, deaths: &[Death]) {
     accounted_for(&served, deaths.len());
 }
 
-fn id(served: &Served, count: usize) -> Option<String> {
+fn id(served: &Stage, count: usize) -> Option<String> {
     (count > 0).then(|| served.journal().file_stem().expect("a name").to_string_lossy().into_owned())
 }
 
 /// What the server saw: one reboot, no pod evicted twice, the lock free, the node as it was found.
-async fn untouched(served: &Served, node: &str, before: &str) {
+async fn untouched(served: &Stage, node: &str, before: &str) {
     assert_ne!(served.boot_id(node).await, before, "it has rebooted");
     let events = served.get("/api/v1/events").await;
     let reboots: u64 = events["items"]
@@ -214,11 +185,11 @@ async fn untouched(served: &Served, node: &str, before: &str) {
 }
 
 /// The journal and the report tell of every process, every step and every change.
-fn accounted_for(served: &Served, kills: usize) {
+fn accounted_for(served: &Stage, kills: usize) {
     let text = std::fs::read_to_string(served.journal()).expect("the journal");
     let headers = text.lines().filter(|line| line.starts_with("{\"line\":\"header\"")).count();
     assert_eq!(headers, kills + 1, "every process wrote its header");
-    let output = served.command().args(["runs", "report", "-o", "json"]).output().expect("a report");
+    let output = served.served.command().args(["runs", "report", "-o", "json"]).output().expect("a report");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(report["state"], "done", "{report}");
     assert_eq!(report["sessions"].as_array().expect("processes").len(), kills + 1);

@@ -2,32 +2,17 @@
 
 #![expect(clippy::expect_used, reason = "a test stops where something is missing")]
 
+#[path = "support/steps.rs"]
+mod steps;
 #[path = "pty/terminal.rs"]
 mod terminal;
 
+use steps::STEPS;
 use terminal::Terminal;
 
 fn home() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
 }
-
-/// The steps that wait, in order, and whether each changes something and so asks.
-const STEPS: [(&str, bool); 14] = [
-    ("preflight", false),
-    ("lock", true),
-    ("backup", true),
-    ("predict evictions", false),
-    ("cordon", true),
-    ("move etcd leader", true),
-    ("drain", true),
-    ("residual check", false),
-    ("read gates again", false),
-    ("reboot", true),
-    ("gates twice", false),
-    ("uncordon", true),
-    ("settle", false),
-    ("unlock", true),
-];
 
 #[test]
 fn a_control_plane_is_rebooted_by_keys() {

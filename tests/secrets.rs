@@ -3,49 +3,22 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "support/served.rs"]
+mod served;
 #[path = "stores/server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the stores, which need more of it")]
 mod server;
 
+use served::Served;
 use server::{BUCKET, KEY_ID, SECRET, serve};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 const TOKEN: &str = "planted-session-token";
 
-struct Sim(Child);
-
-impl Drop for Sim {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn pitstop(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pitstop"));
-    command.env_clear().env("HOME", home).env("XDG_STATE_HOME", home.join("state")).env("USER", "ann");
-    command.stdin(Stdio::null());
-    command
-}
-
-fn start(home: &Path) -> Sim {
-    let mut command = pitstop(home);
-    command.args(["sim", "--speed", "50", "--dir"]).arg(home.join("sim"));
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("a simulated cluster");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-    assert!(lines.any(|line| line.expect("a line").contains("Ctrl-C ends it")));
-    Sim(child)
-}
-
-fn run(home: &Path, store: &str, secret: &str, arguments: &[&str]) -> Output {
-    let sim = home.join("sim");
-    pitstop(home)
-        .arg("--kubeconfig")
-        .arg(sim.join("kubeconfig"))
-        .arg("--config")
-        .arg(sim.join("config.toml"))
+fn run(served: &Served, store: &str, secret: &str, arguments: &[&str]) -> Output {
+    served
+        .command()
         .args(["--log-level", "trace"])
         .args(arguments)
         .env("AWS_ACCESS_KEY_ID", KEY_ID)
@@ -86,12 +59,11 @@ fn secrets(sim: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_gives_access_is_never_written() {
-    let home = tempfile::tempdir().expect("a directory");
-    let home = home.path();
+    let served = Served::start("default");
+    let home = served.home();
     let store = serve(&home.join("s3")).await;
-    let _sim = start(home);
     let to = format!("s3://{BUCKET}/etcd");
-    let config = home.join("sim/config.toml");
+    let config = served.sim().join("config.toml");
     let text = std::fs::read_to_string(&config).expect("configuration");
     let table = "[cluster.pitstop-sim.snapshot]\n";
     assert!(text.contains(table), "{text}");
@@ -99,15 +71,15 @@ async fn what_gives_access_is_never_written() {
     std::fs::write(&config, text).expect("written");
 
     let mut said = Vec::new();
-    let good = run(home, &store, SECRET, &["snapshot"]);
+    let good = run(&served, &store, SECRET, &["snapshot"]);
     assert_eq!(good.status.code(), Some(0), "{good:?}");
-    let reboot = run(home, &store, SECRET, &["run", "reboot", "cp-2", "--yes", "-o", "json"]);
+    let reboot = run(&served, &store, SECRET, &["run", "reboot", "cp-2", "--yes", "-o", "json"]);
     assert_eq!(reboot.status.code(), Some(0), "{reboot:?}");
-    let refused = run(home, &store, "wrong-and-secret", &["snapshot"]);
+    let refused = run(&served, &store, "wrong-and-secret", &["snapshot"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let words = String::from_utf8_lossy(&[&refused.stdout[..], &refused.stderr].concat()).into_owned();
     assert!(words.contains("the store refused the credentials"), "{words}");
-    let shown = run(home, &store, SECRET, &["runs", "show", "-o", "json"]);
+    let shown = run(&served, &store, SECRET, &["runs", "show", "-o", "json"]);
     for output in [good, reboot, refused, shown] {
         said.push(("output".to_owned(), [output.stdout, output.stderr].concat()));
     }
@@ -118,7 +90,7 @@ async fn what_gives_access_is_never_written() {
         }
     }
     assert!(said.iter().any(|(place, _)| place.ends_with(".log")), "there is a log");
-    let secrets = secrets(&home.join("sim"));
+    let secrets = secrets(&served.sim());
     assert!(secrets.len() > 10, "{} secrets were planted", secrets.len());
     for (place, bytes) in &said {
         let text = String::from_utf8_lossy(bytes);
