@@ -89,7 +89,7 @@ async fn what_gives_access_is_never_written() {
             said.push((path.display().to_string(), std::fs::read(&path).expect("read")));
         }
     }
-    assert!(said.iter().any(|(place, _)| place.ends_with(".log")), "there is a log");
+    assert!(said.iter().any(|(place, _)| place.contains(".log")), "there is a log");
     let secrets = secrets(&served.sim());
     assert!(secrets.len() > 10, "{} secrets were planted", secrets.len());
     for (place, bytes) in &said {

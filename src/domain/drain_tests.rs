@@ -92,7 +92,11 @@ fn a_selector_hides_the_other_pods() {
 }
 
 /// `kubectl drain`'s rules as its documentation and messages give them, first match decides.
-#[expect(clippy::too_many_arguments, reason = "one for each thing that the rules ask about")]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "one for each thing that the rules ask about"
+)]
 fn table(
     selected: bool,
     long_deleted: bool,

@@ -74,8 +74,8 @@ pub fn notice(run: &RunView, context: &str, change: &RunChange) -> Option<Notice
     let cause = match change {
         RunChange::State { state: RunState::Waiting, .. } => Cause::NeedsYou,
         RunChange::State { state: RunState::Paused, .. } if run.held.is_some() => Cause::NeedsYou,
-        RunChange::State { state: RunState::Failed, .. } => Cause::Failed,
-        RunChange::Finished { state: RunState::Failed | RunState::Interrupted, .. } => Cause::Failed,
+        RunChange::State { state: RunState::Failed, .. }
+        | RunChange::Finished { state: RunState::Failed | RunState::Interrupted, .. } => Cause::Failed,
         RunChange::Finished { .. } if !is_small => Cause::Ended,
         _ => return None,
     };

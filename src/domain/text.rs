@@ -73,7 +73,7 @@ pub fn natural(a: &str, b: &str) -> std::cmp::Ordering {
         let (mut a_chars, mut b_chars) = (a_rest.chars(), b_rest.chars());
         match (a_chars.next(), b_chars.next()) {
             (Some(one), Some(other)) if one == other => {
-                (a_rest, b_rest) = (a_chars.as_str(), b_chars.as_str())
+                (a_rest, b_rest) = (a_chars.as_str(), b_chars.as_str());
             }
             (None, None) => return a.cmp(b),
             (one, other) => return one.cmp(&other),

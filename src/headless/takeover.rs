@@ -65,7 +65,7 @@ pub async fn abort(
     may_take_over(record, &backends.settings, true)?;
     let request = record.request();
     if manner.format == Format::Text {
-        for text in words(record.view.as_ref().map(undo).unwrap_or_default(), record.view.as_ref()) {
+        for text in words(&record.view.as_ref().map(undo).unwrap_or_default(), record.view.as_ref()) {
             line(&text)?;
         }
     }
@@ -79,7 +79,7 @@ pub async fn abort(
     Ok(if exit == Exit::Stopped { Exit::Done } else { exit })
 }
 
-fn words(plan: Undo, view: Option<&RunView>) -> Vec<String> {
+fn words(plan: &Undo, view: Option<&RunView>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(view) = view {
         lines.push(format!("aborting run {}:", view.id));

@@ -247,7 +247,7 @@ fn what_is_foretold_comes_true() {
             .expect("a runtime");
         runtime.block_on(drain(&small)).map_err(|error| match error {
             TestCaseError::Fail(why) => TestCaseError::fail(format!("{why}\n{}", small.text())),
-            other => other,
+            reject @ TestCaseError::Reject(_) => reject,
         })
     });
     if let Err(error) = result {

@@ -101,6 +101,9 @@ async fn user_certificates_log_in_from_files_and_from_an_agent() {
     assert!(error.to_string().contains("with certificate \"a certificate\": refused"), "{error}");
 }
 
+/// Who signs, for which name, with what else, what is recorded, and what comes of it.
+type Case<'a> = (&'a Path, &'a str, &'a [&'a str], String, Result<(), &'a str>);
+
 #[tokio::test]
 async fn host_certificates_are_held_against_the_recorded_authority() {
     let dir = tempfile::tempdir().expect("dir");
@@ -120,7 +123,7 @@ async fn host_certificates_are_held_against_the_recorded_authority() {
     let authority = format!("@cert-authority {name} {}\n", public(&ca));
     let plain = format!("{name} {}\n", public(&server.path("host_ed25519")));
     let revoked = format!("@revoked * {}\n", public(&ca));
-    let cases: [(&Path, &str, &[&str], String, Result<(), &str>); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&ca, "127.0.0.1", &[], authority.clone(), Ok(())),
         (&ca, "127.0.0.1", &[], plain.clone(), Ok(())),
         (&ca, "other.host", &[], authority.clone(), Err("it is for other.host")),

@@ -89,7 +89,9 @@ fn candidates(node: &NodeRow, place: Option<&Place>) -> Vec<[String; 3]> {
     let usual = ON_HOSTS.map(|paths| paths.map(str::to_owned));
     let mut all: Vec<[String; 3]> = found.into_iter().chain(usual).collect();
     for paths in &mut all {
-        paths.iter_mut().for_each(|path| *path = path.replace("{node}", node.name.as_str()));
+        for path in paths {
+            *path = path.replace("{node}", node.name.as_str());
+        }
     }
     all
 }

@@ -153,14 +153,13 @@ fn expanded(
             continue;
         }
         match rest.next() {
-            Some('%') => out.push('%'),
+            Some('%') | None => out.push('%'),
             Some('d') => out.push_str(&home),
             Some('h' | 'n') => out.push_str(host.unwrap_or_default()),
             Some('r') => out.push_str(user.unwrap_or_default()),
             Some('u') => out.push_str(&std::env::var("USER").unwrap_or_default()),
             Some('p') => out.push_str(&port.unwrap_or(22).to_string()),
             Some(other) => out.extend(['%', other]),
-            None => out.push('%'),
         }
     }
     PathBuf::from(out)

@@ -16,7 +16,10 @@ const FRESH: Duration = Duration::from_mins(1);
 
 /// The last list: namespaces and names, and when it was asked for.
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<Option<(Instant, BTreeSet<(String, String)>)>>);
+pub(super) struct Known(Mutex<Option<(Instant, Names)>>);
+
+/// Namespaces and names.
+type Names = BTreeSet<(String, String)>;
 
 impl Known {
     /// Whether it is known to exist; `None` = there is no fresh list.
@@ -27,7 +30,7 @@ impl Known {
         (at.elapsed() < FRESH).then(|| names.contains(&key))
     }
 
-    fn keep(&self, at: Instant, names: BTreeSet<(String, String)>) {
+    fn keep(&self, at: Instant, names: Names) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, names));
     }
 }

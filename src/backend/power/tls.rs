@@ -52,7 +52,7 @@ fn normal(fingerprint: &str) -> String {
 
 /// SHA-256 of a certificate, in hex.
 pub(super) fn fingerprint(certificate: &[u8]) -> String {
-    Sha256::digest(certificate).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::backend::store::part::hex(&Sha256::digest(certificate))
 }
 
 /// Trusts exactly one certificate. That the other side holds its key is still proven by the handshake.

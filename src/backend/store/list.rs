@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listed {
     /// With a sidecar and of the size that it says; not read.
-    Snapshot(SnapshotFile),
+    Snapshot(Box<SnapshotFile>),
     /// Something that cannot be relied on, and why.
     Odd(PathBuf, String),
 }
@@ -22,7 +22,7 @@ impl Listed {
             .map_err(|error| format!("its sidecar: {error}"))
             .and_then(|text| serde_json::from_slice(&text).map_err(|error| format!("its sidecar: {error}")));
         match meta {
-            Ok(meta) if meta.size == size => Self::Snapshot(SnapshotFile { path, meta }),
+            Ok(meta) if meta.size == size => Self::Snapshot(Box::new(SnapshotFile { path, meta })),
             Ok(meta) => Self::Odd(path, format!("has {size} bytes, its sidecar says {}", meta.size)),
             Err(why) => Self::Odd(path, why),
         }

@@ -99,7 +99,7 @@ fn sweep(dir: &Path, kind: &str) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.starts_with(kind) || !name.ends_with(".part") {
+        if !name.starts_with(kind) || path.extension().is_none_or(|ending| ending != "part") {
             continue;
         }
         let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { continue };

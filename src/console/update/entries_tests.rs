@@ -97,7 +97,7 @@ fn lock(renewed: i64, tombstone: Option<&str>) -> Observation {
         node: Some("cp-2".into()),
         since: Some(Stamp(NOW.0 - 300_000)),
         renewed: Some(Stamp(NOW.0 + renewed)),
-        lasts: Duration::from_secs(60),
+        lasts: Duration::from_mins(1),
         tombstone: tombstone.map(str::to_owned),
     }))
 }

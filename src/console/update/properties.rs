@@ -82,8 +82,9 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 }
             }
         }
-        Effect::Command { command: RunCommand::Pause | RunCommand::Extend { .. }, .. } => {}
-        Effect::Command { command, .. } => {
+        Effect::Command { command, .. }
+            if !matches!(command, RunCommand::Pause | RunCommand::Extend { .. }) =>
+        {
             if let Some(Dialog::Ask(ask)) = &before.dialog {
                 assert!(is_yes(key) && before.is_armed, "{command:?} by {key:?}");
                 if let RunCommand::Confirm(step) = command {
@@ -108,7 +109,8 @@ fn check(effect: &Effect, key: Key, before: &Before) {
                 }
             }
         }
-        Effect::Copy(_)
+        Effect::Command { .. }
+        | Effect::Copy(_)
         | Effect::Unlock(_)
         | Effect::AskNeed(_)
         | Effect::Diagnose(_)

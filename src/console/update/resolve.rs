@@ -27,13 +27,11 @@ pub(super) fn open_selected(model: &mut Model) -> Vec<Effect> {
         };
         return open(model, budget);
     }
-    match model.lists.budgets.current(&rows::budget_keys(model)).cloned() {
-        Some(budget) => open(model, budget),
-        None => {
-            flash(model, Level::Info, "no budget is selected");
-            Vec::new()
-        }
+    if let Some(budget) = model.lists.budgets.current(&rows::budget_keys(model)).cloned() {
+        return open(model, budget);
     }
+    flash(model, Level::Info, "no budget is selected");
+    Vec::new()
 }
 
 /// Opens the page of a budget and has its block looked into.

@@ -198,7 +198,7 @@ fn place(distribution: Distribution, pods: &[&ControlPod]) -> Place {
     place.nodes.dedup();
     for pod in pods {
         if let Some(dir) = flag(&pod.words, "--data-dir").filter(|dir| dir.starts_with('/')) {
-            place.data_dir = dir.to_owned();
+            dir.clone_into(&mut place.data_dir);
         }
         let urls = flag(&pod.words, "--listen-client-urls").unwrap_or_default();
         let local = urls.split(',').find(|url| url.contains("//127.0.0.1:") || url.contains("//localhost:"));

@@ -117,7 +117,7 @@ fn d6_a_budget_that_is_not_computed() {
     facts.budget.sync_failed = None;
     facts.budget.generation = 2;
     assert_eq!(waiting(&facts, Class::Uncomputed), Waiting::MayHelp);
-    facts.controller = Ok(Duration::from_secs(180));
+    facts.controller = Ok(Duration::from_mins(3));
     assert_eq!(waiting(&facts, Class::Uncomputed), Waiting::Helps);
     assert!(evidence(&facts, Class::Uncomputed).starts_with("the kube-controller-manager has not renewed"));
     let mut bare = super::super::scene::facts(MaxUnavailable(Pods(1)), 1);

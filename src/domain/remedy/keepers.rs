@@ -68,9 +68,8 @@ impl Keepers {
     /// does not count (Argo CD and Flux leave fields alone that their source does not set).
     pub fn of(&self, fields: &[&str]) -> Option<Keeper> {
         fields.iter().find_map(|field| {
-            let manager = self.managers.get(*field)?.iter().rev();
-            let (tool, manager) =
-                manager.filter_map(|manager| Some((Tool::of_manager(manager)?, manager))).next()?;
+            let mut manager = self.managers.get(*field)?.iter().rev();
+            let (tool, manager) = manager.find_map(|manager| Some((Tool::of_manager(manager)?, manager)))?;
             // Helm's own manager under Flux's labels is Flux
             let tool = match (tool, self.trackers.contains_key(&Tool::Flux)) {
                 (Tool::Helm, true) => Tool::Flux,

@@ -123,7 +123,9 @@ fn head(page: &mut Page, account: &Account) {
         Some(Outcome::Failed(report)) => Some(format!("- failed at {}: {}", step.name, report.line())),
         _ => None,
     });
-    failed.into_iter().for_each(|line| page.line(&cell(&line)));
+    if let Some(line) = failed {
+        page.line(&cell(&line));
+    }
     if account.is_torn {
         page.line("- the last line of the journal was cut off: a process was killed while it wrote");
     }

@@ -124,7 +124,7 @@ fn read(step: &mut StepAccount, gate: &Gate) {
             known.closed += is_closed;
         }
         None => {
-            step.gates.push(GateAccount { gate: gate.clone(), readings: 1, closed: is_closed, age_ms: None })
+            step.gates.push(GateAccount { gate: gate.clone(), readings: 1, closed: is_closed, age_ms: None });
         }
     }
 }

@@ -52,13 +52,14 @@ impl Driver {
                     self.is_doubtful = false;
                     return self.decided(index, order, Decision::Go).await;
                 }
-                RunCommand::Automatic => match self.shut(index).await {
-                    Some(why) => self.refuse(index, why).await,
-                    None => {
+                RunCommand::Automatic => {
+                    if let Some(why) = self.shut(index).await {
+                        self.refuse(index, why).await;
+                    } else {
                         self.go_on(index).await;
                         return Decision::Go;
                     }
-                },
+                }
                 RunCommand::Skip if self.may_skip(index) => {
                     return self.decided(index, order, Decision::LeaveOut).await;
                 }

@@ -83,13 +83,12 @@ pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
         Some(Ok(facts)) if facts.boot_id != row.boot_id => {
             offenders.push(format!("the host says boot {}, the node says {}", facts.boot_id, row.boot_id));
         }
-        Some(Ok(_)) => {}
         Some(Err(report)) => return unknown(scene, names::BOOT, ASKS, report),
         None if scene.settings.service.executor == Executor::Ssh => {
             return unknown(scene, names::BOOT, ASKS, &absent(NO_SSH));
         }
-        // the kubelet's word alone
-        None => {}
+        // the same word from both, or the kubelet's alone
+        Some(Ok(_)) | None => {}
     }
     verdict(
         scene,

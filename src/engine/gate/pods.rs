@@ -95,7 +95,9 @@ pub(super) fn static_pods(scene: &Scene) -> Gate {
     let mut spread: BTreeMap<&str, usize> = BTreeMap::new();
     for row in &masters {
         let own: BTreeSet<&str> = mirrors(row).map(|pod| component(pod, row)).collect();
-        own.into_iter().for_each(|name| *spread.entry(name).or_default() += 1);
+        for name in own {
+            *spread.entry(name).or_default() += 1;
+        }
     }
     let mut offenders = Vec::new();
     for row in &masters {

@@ -1,6 +1,6 @@
 //! One reading of the world for the gates: every source asked once, at the same time, failures kept as answers.
 
-use super::world::{Wishes, World};
+use super::world::{Flaps, Wishes, World};
 use crate::backend::clock::now;
 use crate::backend::error::Error;
 use crate::backend::kube::Readiness;
@@ -135,7 +135,7 @@ pub struct Scene {
     /// Disruption budgets; `None` = not asked.
     pub budgets: Option<Result<Vec<BudgetRow>, Report>>,
     /// How often nodes stopped being Ready lately, and when last; `None` = not asked.
-    pub flaps: Option<Result<BTreeMap<NodeName, (u32, Stamp)>, Report>>,
+    pub flaps: Option<Result<Flaps, Report>>,
     /// The maintenance lease.
     pub lease: Result<Option<LeaseRow>, Report>,
     /// etcd; `None` = not configured.

@@ -123,10 +123,7 @@ pub(super) async fn remedy(job: &Job) -> Ending {
     borrow::settle(job, Ok(Outcome::Done(String::new()))).await?;
     // the room that a changed budget makes is for this remedy alone: no drain of this process spends it meanwhile
     let changes_budget = matches!(chosen.remedy, Remedy::Relax | Remedy::AllowUnhealthy);
-    let _hold = match changes_budget {
-        true => Some(job.backends().reserved.hold(&chosen.budget).await),
-        false => None,
-    };
+    let _hold = if changes_budget { Some(job.backends().reserved.hold(&chosen.budget).await) } else { None };
     let ending = match chosen.remedy {
         Remedy::Wait => wait::wait(job).await,
         Remedy::Surge => surge::surge(job).await,

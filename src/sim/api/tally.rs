@@ -23,10 +23,13 @@ pub struct Counted {
     pub count: u64,
 }
 
+/// How often each status code was the answer.
+type Codes = BTreeMap<u16, u64>;
+
 /// All counts; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
-    counts: Arc<Mutex<BTreeMap<[String; 3], BTreeMap<u16, u64>>>>,
+    counts: Arc<Mutex<BTreeMap<[String; 3], Codes>>>,
 }
 
 impl Tally {

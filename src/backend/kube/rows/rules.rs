@@ -22,6 +22,7 @@ pub(super) struct TolerationWire {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are Kubernetes' own")]
 pub(super) struct AffinityWire {
     #[serde(deserialize_with = "nullable")]
     node_affinity: NodeAffinity,
