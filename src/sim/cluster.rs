@@ -9,8 +9,9 @@ use tokio::io::DuplexStream;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::actors::{self, Yard};
 use super::api::faults::Connection;
-use super::api::{Api, Endpoint, Faults, Options};
+use super::api::{Api, Endpoint, Faults, Network, Options};
 use super::apiserver::{ApiDoor, ApiProcess};
 use super::credentials::Credentials;
 use super::error::Error;
@@ -77,12 +78,13 @@ impl Cluster {
         let machines: Vec<Machine> =
             specs.iter().map(|spec| Machine::new(spec.machine(), pace, stop.clone())).collect();
         let members: Vec<(Machine, MemberFaults)> = std::iter::zip(&machines, &specs)
-            .filter(|(machine, _)| machine.is_control_plane())
+            .filter(|(machine, spec)| machine.is_control_plane() && !spec.is_spare())
             .map(|(machine, spec)| (machine.clone(), spec.etcd.clone()))
             .collect();
         let ensemble = Ensemble::start(scenario.etcd.clone(), &scenario.cluster.etcd, &members, pace, &stop);
+        let control_planes = machines.iter().filter(|machine| machine.is_control_plane());
         let processes: Vec<ApiProcess> =
-            members.iter().map(|(machine, _)| ApiProcess::start(machine, &ensemble, pace, &stop)).collect();
+            control_planes.map(|machine| ApiProcess::start(machine, &ensemble, pace, &stop)).collect();
         let store = Store::new();
         scenario::populate(&store, &scenario, &machines);
         let faults = Faults::new();
@@ -90,6 +92,7 @@ impl Cluster {
             version: scenario.cluster.version.clone(),
             quorum: Some(ensemble.serving()),
             etcd_timeout: pace.of(Options::default().etcd_timeout),
+            network: network(&machines, pace),
             ..Options::default()
         };
         let api = Api::new(store.clone(), faults.clone(), options);
@@ -105,6 +108,8 @@ impl Cluster {
         let hosts = specs.iter().map(|spec| (spec.name.clone(), SharedFaults::new(spec.host.clone().into())));
         let trouble = Trouble::new(ensemble.clone(), hosts.collect());
         trouble.schedule(&scenario.events, pace, &stop);
+        let yard = Yard::new(&machines, &ensemble, &world, &trouble, store.clock());
+        actors::start(&scenario, &api.endpoint(), &yard, pace, &stop);
         let bridge = follow_connection(faults, world.api_down(), processes.clone());
         let token = stop.clone();
         tokio::spawn(async move {
@@ -250,7 +255,7 @@ impl Cluster {
         let names: Vec<String> = API_NAMES.iter().map(|name| (*name).to_owned()).collect();
         let pki = ControlPlanePki::issue(credentials, machine.name(), machine.address(), &names)?;
         let tls = server_config(&pki.etcd_server, credentials.etcd_ca(), Clients::Required, &[b"h2"])?;
-        let etcd = Door::new(&self.ensemble, machine.name(), tls, self.stop.clone()).ok_or_else(no_member)?;
+        let etcd = Door::new(&self.ensemble, machine.name(), tls, self.stop.clone());
         let alpn: &[&[u8]] = &[b"h2", b"http/1.1"];
         let tls = server_config(&pki.apiserver, credentials.api_ca(), Clients::Optional, alpn)?;
         let process = self.processes.iter().find(|process| process.node() == machine.name());
@@ -289,6 +294,13 @@ impl Cluster {
         let parts = HostParts { machine: machine.clone(), facts, faults, files, etcd, ports: services };
         Host::new(parts, credentials, self.pace, self.stop.clone())
     }
+}
+
+/// The network to the nodes: it ends at a machine that is off.
+fn network(machines: &[Machine], pace: Pace) -> Network {
+    let machines = machines.to_vec();
+    let is_on = move |node: &str| machines.iter().any(|machine| machine.name() == node && machine.is_on());
+    Network::new(is_on, pace)
 }
 
 /// What listens on a control plane's loopback interface.

@@ -1,5 +1,6 @@
 //! The simulated cluster: an honest peer that speaks the real protocols and shares no rule with the product.
 
+mod actors;
 pub mod api;
 pub mod apiserver;
 pub mod cluster;

@@ -32,6 +32,13 @@ impl Trouble {
         self.hosts.get(node).cloned().unwrap_or_default()
     }
 
+    /// Changes what differs on one host.
+    pub fn change_host(&self, node: &str, change: impl FnOnce(&mut HostFaults)) {
+        if let Some(known) = self.hosts.get(node) {
+            change(&mut known.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     /// Lets `action` happen; false when it does not concern etcd or hosts.
     pub fn act(&self, action: &Action) -> bool {
         match action {
@@ -39,9 +46,7 @@ impl Trouble {
                 self.ensemble.change_faults(node, |known| known.clone_from(faults));
             }
             Action::Host { node, faults } => {
-                if let Some(known) = self.hosts.get(node) {
-                    known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(faults);
-                }
+                self.change_host(node, |known| known.clone_from(faults));
             }
             _ => return false,
         }

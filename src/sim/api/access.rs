@@ -24,6 +24,17 @@ pub(super) struct Attributes {
 impl Attributes {
     pub(super) fn of(call: &Call) -> Attributes {
         let user = call.user.name.clone();
+        if let Place::Proxy(to) = &call.place {
+            return Attributes {
+                verb: call.verb.to_owned(),
+                plural: "services".to_owned(),
+                subresource: "proxy".to_owned(),
+                namespace: to.namespace.clone(),
+                name: to.service.clone(),
+                user,
+                ..Attributes::default()
+            };
+        }
         let Place::Objects(target) = &call.place else {
             return Attributes {
                 verb: call.verb.to_owned(),

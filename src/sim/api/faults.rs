@@ -4,6 +4,7 @@
 //! requests it matches, a number of times or for a while; [`Connection`] concerns the whole server and is also read by
 //! whoever accepts its connections.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -123,6 +124,17 @@ fn forbidden_code() -> u16 {
     403
 }
 
+/// What is wrong with a Service that answers through the API server's proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ailment {
+    /// How long an answer takes longer.
+    pub latency: Duration,
+    /// How many of a hundred requests fail.
+    pub failing: u32,
+    /// The HTTP code with which they do.
+    pub code: u16,
+}
+
 #[derive(Debug)]
 struct Active {
     rule: Rule,
@@ -134,6 +146,8 @@ struct Active {
 struct Script {
     rules: Vec<Active>,
     webhooks: Vec<Webhook>,
+    /// By namespace and name of a Service, with the end.
+    ailments: BTreeMap<(String, String), (Ailment, Option<Instant>)>,
     /// Counts connection changes, so that an old timer does not undo a newer one.
     turn: u64,
 }
@@ -202,10 +216,25 @@ impl Faults {
         self.script().webhooks.push(webhook);
     }
 
-    /// Ends all rules, webhooks and connection faults.
+    /// From now on, or for a while, something is wrong with a Service.
+    pub fn ail(&self, namespace: &str, name: &str, ailment: Ailment, lasts: Option<Duration>) {
+        let ends = lasts.map(|lasts| Instant::now() + lasts);
+        self.script().ailments.insert((namespace.to_owned(), name.to_owned()), (ailment, ends));
+    }
+
+    /// What is wrong with a Service now.
+    pub(super) fn ailment(&self, namespace: &str, name: &str) -> Ailment {
+        let script = self.script();
+        let found = script.ailments.get(&(namespace.to_owned(), name.to_owned()));
+        let lasting = found.filter(|(_, ends)| ends.is_none_or(|ends| ends > Instant::now()));
+        lasting.map(|(ailment, _)| ailment.clone()).unwrap_or_default()
+    }
+
+    /// Ends all rules, webhooks, ailments of Services and connection faults.
     pub fn clear(&self) {
         {
             let mut script = self.script();
+            script.ailments.clear();
             script.rules.clear();
             script.webhooks.clear();
         }

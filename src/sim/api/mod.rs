@@ -22,6 +22,7 @@ mod openapi;
 mod paging;
 mod patch;
 mod protobuf;
+mod proxy;
 mod read;
 mod request;
 mod roles;
@@ -48,6 +49,7 @@ use tokio::sync::watch as signal;
 use super::store::{Audit, Status, Store};
 pub use endpoint::Endpoint;
 pub use faults::Faults;
+pub use proxy::Network;
 pub use request::UserInfo;
 use request::{Call, Place};
 pub use tally::Counted;
@@ -63,6 +65,8 @@ pub struct Options {
     pub etcd_timeout: Duration,
     /// How often a watch that allows bookmarks gets one.
     pub bookmark_every: Duration,
+    /// What lies between the server and the pods behind Services.
+    pub network: Network,
 }
 
 impl Default for Options {
@@ -72,6 +76,7 @@ impl Default for Options {
             quorum: None,
             etcd_timeout: Duration::from_secs(7),
             bookmark_every: Duration::from_mins(1),
+            network: Network::default(),
         }
     }
 }
@@ -191,6 +196,10 @@ async fn respond(api: &Api, call: &Call) -> Result<Response, Refusal> {
         Place::Review(kind) => return access::review(api, call, kind).map_err(Refusal::from),
         Place::Unknown => return Ok(answer::text(404, "404 page not found\n")),
         Place::NoResource => return Err(Status::no_such_path().into()),
+        Place::Proxy(to) => {
+            api.faults.authorize(call)?;
+            return proxy::answer(api, call, to).await.map_err(Refusal::from);
+        }
         Place::Objects(_) | Place::Control(_) => {}
     }
     let Place::Objects(target) = &call.place else { return Err(Status::no_such_path().into()) };

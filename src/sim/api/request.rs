@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, header};
 use serde_json::Value;
 
 use super::protobuf;
+use super::proxy::Proxied;
 use crate::sim::store::resources::{self, EVENTS, EVENTS_V1};
 use crate::sim::store::{Resource, Status};
 
@@ -65,6 +66,8 @@ pub(super) enum Place {
     OpenApi(String),
     Health(String),
     Review(String),
+    /// A Service behind the server.
+    Proxy(Proxied),
     Control(String),
     /// A group or version that exists without such a kind.
     NoResource,
@@ -123,6 +126,15 @@ impl Call {
     }
 
     fn verb_of(&self) -> Result<&'static str, Status> {
+        if let Place::Proxy(_) = &self.place {
+            return Ok(match self.method {
+                Method::POST => "create",
+                Method::PUT => "update",
+                Method::PATCH => "patch",
+                Method::DELETE => "delete",
+                _ => "get",
+            });
+        }
         let Place::Objects(target) = &self.place else { return Ok("get") };
         Ok(match (&self.method, &target.name) {
             (&Method::GET | &Method::HEAD, _) if self.flag("watch") => "watch",
@@ -285,6 +297,9 @@ fn locate(path: &str) -> Place {
         ["apis", "authorization.k8s.io" | "authentication.k8s.io", "v1", kind] => {
             Place::Review((*kind).to_owned())
         }
+        ["api", "v1", "namespaces", namespace, "services", name, "proxy", rest @ ..] => {
+            Proxied::read(namespace, name, rest).map_or(Place::NoResource, Place::Proxy)
+        }
         ["api", version, rest @ ..] => locate_object("", version, rest),
         ["apis", group, version, rest @ ..] => locate_object(group, version, rest),
         _ => Place::Unknown,
@@ -356,5 +371,7 @@ mod tests {
         assert!(matches!(locate("/api/v1"), Place::Discovery));
         assert!(matches!(locate("/readyz/etcd"), Place::Health(_)));
         assert!(matches!(locate("/sim/faults"), Place::Control(_)));
+        assert!(matches!(locate("/api/v1/namespaces/a/services/web:80/proxy/"), Place::Proxy(_)));
+        assert!(matches!(locate("/api/v1/namespaces/a/services/a:b:c:d/proxy"), Place::NoResource));
     }
 }

@@ -24,21 +24,14 @@ use crate::sim::wire::{Severable, refused};
 pub struct Door {
     ensemble: Ensemble,
     node: String,
-    index: usize,
     tls: Arc<ServerConfig>,
     stop: CancellationToken,
 }
 
 impl Door {
-    /// The client port of the member of `node`, or `None` when it has none; ends when `stop` is cancelled.
-    pub fn new(
-        ensemble: &Ensemble,
-        node: &str,
-        tls: Arc<ServerConfig>,
-        stop: CancellationToken,
-    ) -> Option<Self> {
-        let index = ensemble.lock().position(node)?;
-        Some(Self { ensemble: ensemble.clone(), node: node.to_owned(), index, tls, stop })
+    /// The client port of the member of `node`, closed while it has none; ends when `stop` is cancelled.
+    pub fn new(ensemble: &Ensemble, node: &str, tls: Arc<ServerConfig>, stop: CancellationToken) -> Self {
+        Self { ensemble: ensemble.clone(), node: node.to_owned(), tls, stop }
     }
 
     /// Whether the member runs.
@@ -84,7 +77,8 @@ impl Door {
     {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls));
         let Ok(stream) = acceptor.accept(stream).await else { return };
-        let service = MemberService::new(self.ensemble.clone(), self.index);
+        let Some(index) = self.ensemble.lock().position(&self.node) else { return };
+        let service = MemberService::new(self.ensemble.clone(), index);
         let routes = Routes::new(MaintenanceServer::new(service.clone()))
             .add_service(ClusterServer::new(service.clone()))
             .add_service(KvServer::new(service))

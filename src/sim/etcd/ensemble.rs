@@ -33,6 +33,8 @@ struct Inner {
     state: Mutex<State>,
     health: watch::Sender<Health>,
     serving: watch::Sender<bool>,
+    /// The machine of each member.
+    homes: Vec<watch::Sender<Machine>>,
 }
 
 impl Ensemble {
@@ -48,10 +50,11 @@ impl Ensemble {
         let health = watch::Sender::new(state.health());
         let serving = watch::Sender::new(state.is_serving());
         let state = Mutex::new(state);
-        let inner = Inner { spec, version: version.to_owned(), pace, state, health, serving };
+        let homes = machines.iter().map(|(machine, _)| watch::Sender::new(machine.clone())).collect();
+        let inner = Inner { spec, version: version.to_owned(), pace, state, health, serving, homes };
         let ensemble = Self { inner: Arc::new(inner) };
-        for (index, (machine, _)) in machines.iter().enumerate() {
-            ensemble.spawn(stop, ensemble.clone().follow(index, machine.power()));
+        for (index, home) in ensemble.inner.homes.iter().enumerate() {
+            ensemble.spawn(stop, ensemble.clone().follow(index, home.subscribe()));
         }
         ensemble.spawn(stop, ensemble.clone().hold_elections());
         ensemble
@@ -127,6 +130,20 @@ impl Ensemble {
         });
     }
 
+    /// Carries the data directory of the member of `node` over to another machine: the same member goes on there, under
+    /// that machine's name and address.
+    pub fn carry_over(&self, node: &str, machine: &Machine) {
+        let moved = self.update(|state| {
+            let index = state.position(node)?;
+            machine.name().clone_into(&mut state.members[index].node);
+            machine.address().clone_into(&mut state.members[index].address);
+            Some(index)
+        });
+        if let Some(home) = moved.and_then(|index| self.inner.homes.get(index)) {
+            home.send_replace(machine.clone());
+        }
+    }
+
     /// Ends when linearizable requests are answered; false when that does not happen in etcd's time.
     pub async fn serves_in_time(&self) -> bool {
         let mut health = self.watch();
@@ -179,7 +196,8 @@ impl Ensemble {
     }
 
     /// The member runs while its machine does, and starts a while after a boot.
-    async fn follow(self, index: usize, mut power: watch::Receiver<Power>) {
+    async fn follow(self, index: usize, mut home: watch::Receiver<Machine>) {
+        let mut power: watch::Receiver<Power> = home.borrow_and_update().power();
         loop {
             let now = power.borrow_and_update().clone();
             let was_powered = self.member(index).is_some_and(|member| member.powered);
@@ -191,6 +209,10 @@ impl Ensemble {
                         self.start_or_stop(state, index);
                     }),
                     _ = power.changed() => continue,
+                    _ = home.changed() => {
+                        power = home.borrow_and_update().power();
+                        continue;
+                    }
                 }
             } else if !now.is_serving() && was_powered {
                 self.update(|state| {
@@ -198,8 +220,9 @@ impl Ensemble {
                     self.stop_member(state, index, now.on);
                 });
             }
-            if power.changed().await.is_err() {
-                return;
+            tokio::select! {
+                changed = power.changed() => if changed.is_err() { return },
+                _ = home.changed() => power = home.borrow_and_update().power(),
             }
         }
     }

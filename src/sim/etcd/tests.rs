@@ -65,7 +65,7 @@ impl Bench {
             Subject { common_name: node, organization: None, names: &names, server: true, client: true };
         let identity = self.ca.issue(&subject).unwrap();
         let tls = server_config(&identity, &self.ca.pair.cert, Clients::Required, &[b"h2"]).unwrap();
-        let door = Door::new(&self.ensemble, node, tls, self.stop.clone()).unwrap();
+        let door = Door::new(&self.ensemble, node, tls, self.stop.clone());
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(&self.ca.pair.cert))
             .identity(Identity::from_pem(&self.client.cert, &self.client.key))

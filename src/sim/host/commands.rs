@@ -107,7 +107,7 @@ impl Host {
             "uname" => self.uname(arguments),
             "uptime" => self.uptime_command(arguments),
             "df" => self.df(arguments),
-            "ls" if arguments.last() == Some(&"/lib/modules") => Output::line(&self.inner.facts.kernel),
+            "ls" if arguments.last() == Some(&"/lib/modules") => Output::line(&self.kernel()),
             "tar" => self.tar(arguments, caller),
             "curl" => etcd_health::curl(self, arguments).await,
             "sudo" => sudo::sudo(self, arguments).await,
@@ -150,7 +150,7 @@ impl Host {
         let text = match path {
             "/proc/sys/kernel/random/boot_id" => machine.boot_id() + "\n",
             "/proc/uptime" => format!("{seconds:.2} {:.2}\n", seconds * 3.7),
-            "/proc/sys/kernel/osrelease" => self.inner.facts.kernel.clone() + "\n",
+            "/proc/sys/kernel/osrelease" => self.kernel() + "\n",
             "/proc/sys/kernel/hostname" | "/etc/hostname" => machine.name().to_owned() + "\n",
             "/etc/machine-id" => machine.machine_id() + "\n",
             "/etc/os-release" | "/usr/lib/os-release" => self.os_release(),
@@ -233,13 +233,13 @@ impl Host {
     fn uname(&self, arguments: &[&str]) -> Output {
         match arguments {
             [] | ["-s"] => Output::line("Linux"),
-            ["-r"] => Output::line(&self.inner.facts.kernel),
+            ["-r"] => Output::line(&self.kernel()),
             ["-m"] => Output::line("x86_64"),
             ["-n"] => Output::line(self.machine().name()),
             _ => Output::line(format!(
                 "Linux {} {} #1 SMP x86_64 GNU/Linux",
                 self.machine().name(),
-                self.inner.facts.kernel
+                self.kernel()
             )),
         }
     }

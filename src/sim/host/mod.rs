@@ -76,6 +76,8 @@ pub struct HostFaults {
     pub boot_full: bool,
     /// Connections are accepted and nothing is ever said.
     pub hang: bool,
+    /// The kernel release that runs, when it is not the one from the start.
+    pub kernel: Option<String>,
 }
 
 /// Names and versions of a host's software.
@@ -161,6 +163,11 @@ impl Host {
     /// Changes what differs.
     pub fn change_faults(&self, change: impl FnOnce(&mut HostFaults)) {
         change(&mut self.inner.faults.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Release of the kernel that runs.
+    fn kernel(&self) -> String {
+        self.faults().kernel.unwrap_or_else(|| self.inner.facts.kernel.clone())
     }
 
     /// How long the kernel has been running.

@@ -24,7 +24,7 @@ pub fn populate(store: &Store, scenario: &Scenario, machines: &[Machine]) {
         put_namespace(&desk, namespace);
     }
     for (place, (name, spec)) in desk.specs.iter().enumerate() {
-        if let Some(machine) = desk.machines.get(name) {
+        if let Some(machine) = desk.machines.get(name).filter(|_| !spec.is_spare()) {
             let node = nodes::object(spec, machine, &desk.cluster, place, &desk.stamp(name));
             desk.create(&NODES, node);
         }

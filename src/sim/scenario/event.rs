@@ -51,6 +51,46 @@ pub enum Action {
         /// From one loss to the next; the power is off for half of it.
         every: Span,
     },
+    /// The kubelet of a node is not ready and ready by turns; its containers start anew each time.
+    Unsteady {
+        /// Which.
+        node: String,
+        /// From one loss of readiness to the next; not ready for half of it.
+        every: Span,
+        /// How many times; for ever when absent.
+        times: Option<u32>,
+    },
+    /// The software of a node is another from the kubelet's next start on, or from now on.
+    Software {
+        /// Which.
+        node: String,
+        /// Kubelet version, when it changes.
+        version: Option<String>,
+        /// Kernel release, when it changes.
+        kernel: Option<String>,
+        /// Name of the operating system, when it changes.
+        os: Option<String>,
+        /// The kubelet starts anew at once; its containers run on.
+        #[serde(default)]
+        restart: bool,
+    },
+    /// A Service answers requests through the API server's proxy slowly or with failures; well when neither is said.
+    Service {
+        /// Namespace.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// How long an answer takes longer.
+        latency: Option<Span>,
+        /// How many of a hundred requests fail.
+        #[serde(default)]
+        failing: u32,
+        /// How they fail: an HTTP code; 500 when absent.
+        code: Option<u16>,
+        /// How long.
+        #[serde(rename = "for")]
+        length: Option<Span>,
+    },
     /// Somebody cordons a node.
     Cordon {
         /// Which.
@@ -155,6 +195,8 @@ impl Action {
             | Action::MachineOn { node }
             | Action::Reboot { node }
             | Action::Flap { node, .. }
+            | Action::Unsteady { node, .. }
+            | Action::Software { node, .. }
             | Action::Cordon { node }
             | Action::Uncordon { node }
             | Action::EtcdMember { node, .. }

@@ -3,6 +3,7 @@
 //! The schema is documented in `assets/scenarios/README.md`. [`populate`] turns a scenario into objects of a store,
 //! settled: pods run, budgets are computed, leases are fresh before the first request is answered.
 
+pub mod actor;
 pub mod build;
 pub mod event;
 mod node;
@@ -17,9 +18,10 @@ use serde::Deserialize;
 
 use super::etcd::EtcdSpec;
 use super::machine::MachineSpec;
+pub use actor::{ActorKind, ActorSpec, Relief, Work};
 pub use build::populate;
 pub use event::{Action, Event};
-pub use node::NodeSpec;
+pub use node::{NodeSpec, Reboot, Unsteady, ZONE};
 pub use settings::{ClusterSpec, Size, Span, Timings};
 pub use workload::{Amount, Autoscale, Budget, Kind, Policy, Workload};
 
@@ -30,6 +32,13 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("one-member-down", include_str!("../../../assets/scenarios/one-member-down.toml")),
     ("ailing", include_str!("../../../assets/scenarios/ailing.toml")),
     ("big", include_str!("../../../assets/scenarios/big.toml")),
+    ("foreign-roll", include_str!("../../../assets/scenarios/foreign-roll.toml")),
+    ("kured-roll", include_str!("../../../assets/scenarios/kured-roll.toml")),
+    ("hand-roll", include_str!("../../../assets/scenarios/hand-roll.toml")),
+    ("roll-stuck", include_str!("../../../assets/scenarios/roll-stuck.toml")),
+    ("roll-lost", include_str!("../../../assets/scenarios/roll-lost.toml")),
+    ("roll-flapping", include_str!("../../../assets/scenarios/roll-flapping.toml")),
+    ("fleet", include_str!("../../../assets/scenarios/fleet.toml")),
     ("minimal", include_str!("../../../assets/scenarios/minimal.toml")),
 ];
 
@@ -92,6 +101,9 @@ pub struct Scenario {
     /// What happens, and when.
     #[serde(rename = "event")]
     pub events: Vec<Event>,
+    /// Others who maintain the nodes by themselves.
+    #[serde(rename = "actor")]
+    pub actors: Vec<ActorSpec>,
 }
 
 /// A namespace.
@@ -165,6 +177,7 @@ impl Scenario {
                 return Err(format!("an event names the node {node:?}, which does not exist"));
             }
         }
+        self.check_actors(&nodes)?;
         for workload in &self.workloads {
             if workload.name.is_empty() || workload.namespace.is_empty() {
                 return Err("a workload needs a name and a namespace".to_owned());
@@ -177,6 +190,23 @@ impl Scenario {
                     budget.name
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_actors(&self, nodes: &[NodeSpec]) -> Result<(), String> {
+        let is_known = |name: &str| nodes.iter().any(|known| known.name == name && !known.is_spare());
+        for actor in &self.actors {
+            let helper = actor.relief.as_ref().and_then(|relief| relief.action.node());
+            if let Some(name) =
+                actor.nodes.iter().map(String::as_str).chain(helper).find(|name| !is_known(name))
+            {
+                return Err(format!("an actor names the node {name:?}, which does not exist"));
+            }
+        }
+        let replacing = self.actors.iter().filter(|actor| actor.kind.replaces()).count();
+        if replacing > 1 {
+            return Err("only one actor can put new machines in the place of old ones".to_owned());
         }
         Ok(())
     }

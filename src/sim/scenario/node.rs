@@ -10,6 +10,9 @@ use crate::sim::etcd::MemberFaults;
 use crate::sim::host::HostFaults;
 use crate::sim::machine::{MachineSpec, RebootOutcome};
 
+/// Label of a node's zone.
+pub const ZONE: &str = "topology.kubernetes.io/zone";
+
 /// A node and the machine under it. As `[[node]]` it refines the generated node of that name or adds one.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +43,8 @@ pub struct NodeSpec {
     pub version: Option<String>,
     /// Kernel release, when it differs from the cluster's.
     pub kernel: Option<String>,
+    /// Name of the operating system, when it differs from the cluster's.
+    pub os: Option<String>,
     /// Static pods that a control plane lacks: `kube-scheduler`.
     pub without: Vec<String>,
     /// How far its clock is ahead.
@@ -50,6 +55,22 @@ pub struct NodeSpec {
     pub host: HostFaults,
     /// What a reboot leads to: `normal`, `keeps-boot-id`, `never-returns`, `ignored`.
     pub reboot: Reboot,
+    /// Its kubelet falters after a boot.
+    pub unsteady: Option<Unsteady>,
+    /// The node in whose place an actor puts this machine; empty for a node that is there from the start.
+    #[serde(skip)]
+    pub replaces: String,
+}
+
+/// A kubelet that is ready and not ready by turns, and whose containers start anew each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unsteady {
+    /// From one loss of readiness to the next; not ready for half of it.
+    pub every: Span,
+    /// How many times; for ever when absent.
+    #[serde(default)]
+    pub times: Option<u32>,
 }
 
 /// What a reboot leads to.
@@ -68,6 +89,11 @@ pub enum Reboot {
 }
 
 impl NodeSpec {
+    /// Whether it is not there from the start: an actor brings it.
+    pub fn is_spare(&self) -> bool {
+        !self.replaces.is_empty()
+    }
+
     /// The computer under it.
     pub fn machine(&self) -> MachineSpec {
         MachineSpec {
@@ -85,7 +111,18 @@ impl NodeSpec {
     }
 }
 
-/// All nodes, control planes first; addresses are 10.0.0.11 and up for control planes, 10.0.1.11 and up for workers.
+/// Puts nodes that have no zone into the zones `a` and up in turn, control planes and workers each for themselves.
+fn spread(nodes: &mut [NodeSpec], zones: u32) {
+    for control_plane in [true, false] {
+        let all = nodes.iter_mut().filter(|node| node.control_plane == control_plane);
+        for (node, zone) in all.zip((0..zones).cycle()) {
+            let letter = char::from(b'a' + u8::try_from(zone % 26).unwrap_or_default());
+            node.labels.entry(ZONE.to_owned()).or_insert_with(|| format!("zone-{letter}"));
+        }
+    }
+}
+
+/// All nodes, control planes first, then the machines that actors bring; addresses are 10.0.0.11 and up for control planes, 10.0.1.11 and up for workers.
 pub fn expand(scenario: &Scenario) -> Vec<NodeSpec> {
     let generated = |name: String, control_plane| NodeSpec { name, control_plane, ..NodeSpec::default() };
     let mut nodes: Vec<NodeSpec> = (1..=scenario.size.control_planes)
@@ -103,6 +140,13 @@ pub fn expand(scenario: &Scenario) -> Vec<NodeSpec> {
         }
     }
     nodes.sort_by_key(|node| !node.control_plane);
+    spread(&mut nodes, scenario.size.zones);
+    for actor in scenario.actors.iter().filter(|actor| actor.kind.replaces()) {
+        let turns = actor.turns(&nodes);
+        let old = turns.iter().filter_map(|name| nodes.iter().find(|node| node.name == *name));
+        let fresh: Vec<NodeSpec> = old.map(|old| actor.successor(old)).collect();
+        nodes.extend(fresh);
+    }
     let (mut control_planes, mut workers) = (10, 0);
     for node in &mut nodes {
         let place = if node.control_plane { &mut control_planes } else { &mut workers };

@@ -20,9 +20,10 @@ pub fn apply(size: &mut Size, parameters: &str) -> Result<(), String> {
             "control-planes" | "control_planes" => size.control_planes = number,
             "workers" => size.workers = number,
             "pods" => size.pods = number,
+            "zones" => size.zones = number,
             other => {
                 return Err(format!(
-                    "there is no parameter {other:?}: there are control-planes, workers, pods"
+                    "there is no parameter {other:?}: there are control-planes, workers, pods, zones"
                 ));
             }
         }

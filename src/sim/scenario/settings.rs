@@ -14,11 +14,13 @@ pub struct Size {
     pub workers: u32,
     /// Pods of generated Deployments, ten each, each Deployment under a budget of one unavailable.
     pub pods: u32,
+    /// Zones over which the nodes are spread in turn; 0 = nodes have no zone.
+    pub zones: u32,
 }
 
 impl Default for Size {
     fn default() -> Self {
-        Self { control_planes: 3, workers: 3, pods: 0 }
+        Self { control_planes: 3, workers: 3, pods: 0, zones: 0 }
     }
 }
 

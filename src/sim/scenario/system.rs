@@ -90,7 +90,9 @@ pub fn service_address(namespace: &str, name: &str) -> String {
 }
 
 fn put_kubeadm_config(desk: &Desk) {
-    let first = desk.machines.values().find(|machine| machine.is_control_plane());
+    let is_spare = |name: &str| desk.specs.get(name).is_some_and(super::NodeSpec::is_spare);
+    let first =
+        desk.machines.values().find(|machine| machine.is_control_plane() && !is_spare(machine.name()));
     let endpoint = first.map_or("", |machine| machine.address());
     let text = format!(
         "apiVersion: kubeadm.k8s.io/v1beta4\nkind: ClusterConfiguration\nclusterName: kubernetes\n\

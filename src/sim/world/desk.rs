@@ -13,7 +13,7 @@ use super::work::Work;
 use crate::sim::api::faults::Faults;
 use crate::sim::machine::Machine;
 use crate::sim::pace::Pace;
-use crate::sim::scenario::{ClusterSpec, NodeSpec, Scenario, Timings};
+use crate::sim::scenario::{ClusterSpec, NodeSpec, Scenario, Timings, Unsteady};
 use crate::sim::store::resources::{self, Resource};
 use crate::sim::store::{Change, Deletion, Object, Store, clock};
 
@@ -35,6 +35,10 @@ pub struct Desk {
     pub kubelets: BTreeSet<String>,
     /// The disruption controller does nothing.
     pub is_disruption_stalled: bool,
+    /// Nodes whose kubelet and containers start again while the machine runs on.
+    pub starting_anew: BTreeSet<String>,
+    /// Nodes whose kubelet falters from now on.
+    pub unsteady: Vec<(String, Unsteady)>,
     /// Components whose leader hangs.
     pub stalled_leaders: BTreeSet<String>,
     /// Trouble that the API server gives.
@@ -64,6 +68,8 @@ impl Desk {
             timings: scenario.timings.clone(),
             kubelets: BTreeSet::new(),
             is_disruption_stalled: false,
+            starting_anew: BTreeSet::new(),
+            unsteady: Vec::new(),
             stalled_leaders: BTreeSet::new(),
             faults: Faults::new(),
             is_api_down: false,

@@ -96,8 +96,12 @@ impl Kubelets {
             }
             self.starting.remove(name);
             desk.kubelets.insert(name.to_owned());
-            node_status::start(desk, name);
+            let silence = node_status::start(desk, name);
             self.find_containers_gone(name, desk);
+            if let Some(silence) = silence {
+                desk.mark_after(Key::cluster(name), silence);
+                return;
+            }
         }
         if desk.kubelets.contains(name) {
             node_status::beat(desk, name);

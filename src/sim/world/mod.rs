@@ -23,7 +23,7 @@ mod lifecycle;
 mod node_status;
 pub mod nodes;
 pub mod pods;
-mod read;
+pub mod read;
 mod replicaset;
 mod rollout;
 mod scale;
@@ -46,11 +46,11 @@ use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
-pub use self::read::{Key, fingerprint};
+pub use self::read::{Key, fingerprint, letters};
 use super::api::faults::Faults;
 use super::machine::Machine;
 use super::pace::Pace;
-use super::scenario::{Action, Scenario};
+use super::scenario::{Action, NodeSpec, Scenario};
 use super::store::{Change, ChangeKind, Store, Subscription, resources};
 
 /// Part of the world that reacts to changes and to the clock.
@@ -120,7 +120,13 @@ pub fn start(
 /// that has been up for long, and some machines of which have been off for long.
 pub fn settle(store: &Store, machines: &[Machine], scenario: &Scenario) {
     let is_off = |name: &String| machines.iter().any(|machine| machine.name() == name && !machine.is_on());
-    let all: BTreeSet<String> = machines.iter().map(|machine| machine.name().to_owned()).collect();
+    let spares: BTreeSet<String> =
+        scenario.node_specs().into_iter().filter(NodeSpec::is_spare).map(|spec| spec.name).collect();
+    let all: BTreeSet<String> = machines
+        .iter()
+        .map(|machine| machine.name().to_owned())
+        .filter(|name| !spares.contains(name))
+        .collect();
     let on: BTreeSet<String> = all.iter().filter(|name| !is_off(name)).cloned().collect();
     let mut stages = vec![all];
     if on != stages[0] {
@@ -249,6 +255,7 @@ impl Engine {
             self.catch_up();
             self.look_at_control_plane();
             self.script.run_due(&mut self.desk);
+            self.start_kubelets_anew();
             self.desk.work.wake(Instant::now());
             if self.was_up && self.desk.work.is_ready() {
                 self.step();
@@ -276,6 +283,13 @@ impl Engine {
             Some(action) = outside.actions.recv() => self.script.act(&action, &mut self.desk),
             Some(has_quorum) = outside.quorum.next() => self.desk.has_quorum = has_quorum,
             () = sleep_until(due) => {}
+        }
+    }
+
+    /// Kubelets that are to start again while their machine runs on.
+    fn start_kubelets_anew(&mut self) {
+        for node in std::mem::take(&mut self.desk.starting_anew) {
+            self.power_changed(&node);
         }
     }
 

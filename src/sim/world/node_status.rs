@@ -7,12 +7,16 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use super::nodes::{self, LEASE_NAMESPACE};
 use super::read::{Key, condition, int, is_ready, set_condition, text};
-use crate::sim::store::resources::{LEASES, NODES};
+use super::static_pods;
+use crate::sim::scenario::NodeSpec;
+use crate::sim::store::resources::{LEASES, NODES, PODS};
 use crate::sim::store::{ChangeKind, Object, clock};
 
 const COMPONENT: &str = "kubelet";
 /// How often a kubelet reports a status that has not changed (`nodeStatusReportFrequency`).
 const REPORT: Duration = Duration::from_mins(5);
+/// From the first start of a kubelet that joins until its node has a network.
+const JOINS: Duration = Duration::from_secs(8);
 
 /// Renews the lease of a node; reports its status when that is due. Nothing when the Node object is gone: a kubelet
 /// registers only when it starts.
@@ -48,18 +52,42 @@ fn report(desk: &mut Desk, node: &Object) {
     }
 }
 
-/// A kubelet has started after a boot: it registers the node if need be, reports its boot, and says so.
-pub fn start(desk: &mut Desk, name: &str) {
-    let Some(machine) = desk.machines.get(name).cloned() else { return };
+/// A kubelet that cannot reach its container runtime: the node is not ready, nor are its pods.
+pub fn falter(desk: &mut Desk, name: &str) {
+    let Some(node) = desk.get(&NODES, &Key::cluster(name)) else { return };
+    desk.kubelets.remove(name);
+    let now = desk.stamp("");
+    let state = json!({
+        "type": "Ready", "status": "False", "reason": "KubeletNotReady", "lastHeartbeatTime": now,
+        "message": "[container runtime is down, PLEG is not healthy: pleg was last seen active 3m2s ago; threshold is 3m0s]",
+    });
+    desk.modify(&NODES, &Key::cluster(name), |node| set_condition(node, state, &now));
+    desk.tell(&node, "NodeNotReady", &format!("Node {name} status is now: NodeNotReady"), COMPONENT);
+    let pods: Vec<Key> =
+        desk.index.pods_on(name).filter(|pod| is_ready(pod)).map(|pod| Key::of(pod)).collect();
+    for pod in pods {
+        desk.modify(&PODS, &pod, |pod| {
+            set_condition(pod, json!({ "type": "Ready", "status": "False" }), &now)
+        });
+    }
+}
+
+/// A kubelet has started after a boot or anew: it registers the node if need be, reports its boot and its software, and
+/// says so. Returns how long it is until it can report more: a node that has just joined has no network yet.
+pub fn start(desk: &mut Desk, name: &str) -> Option<Duration> {
+    let machine = desk.machines.get(name).cloned()?;
     let boot_id = machine.boot_id();
-    let node = match desk.get(&NODES, &Key::cluster(name)) {
+    let known = desk.get(&NODES, &Key::cluster(name));
+    let joins = known.is_none() && desk.specs.get(name).is_some_and(NodeSpec::is_spare);
+    let node = match known {
         Some(node) => node,
-        None => match register(desk, name) {
-            Some(node) => node,
-            None => return,
-        },
+        None => register(desk, name)?,
     };
     desk.tell(&node, "Starting", "Starting kubelet.", COMPONENT);
+    let has_booted = joins || text(&node, "/status/nodeInfo/bootID") != boot_id;
+    if has_booted && let Some(unsteady) = desk.specs.get_mut(name).and_then(|spec| spec.unsteady.take()) {
+        desk.unsteady.push((name.to_owned(), unsteady));
+    }
     if text(&node, "/status/nodeInfo/bootID") != boot_id {
         desk.modify(&NODES, &Key::cluster(name), |node| {
             node["status"]["nodeInfo"]["bootID"] = boot_id.clone().into();
@@ -71,6 +99,7 @@ pub fn start(desk: &mut Desk, name: &str) {
             COMPONENT,
         );
     }
+    report_software(desk, &node);
     for (reason, what) in [
         ("NodeHasSufficientMemory", "NodeHasSufficientMemory"),
         ("NodeHasNoDiskPressure", "NodeHasNoDiskPressure"),
@@ -78,14 +107,55 @@ pub fn start(desk: &mut Desk, name: &str) {
     ] {
         desk.tell(&node, reason, &format!("Node {name} status is now: {what}"), COMPONENT);
     }
+    if joins {
+        return Some(JOINS);
+    }
     report(desk, &node);
+    None
 }
 
+/// The Ready condition of a node that has just joined.
+fn no_network(now: &str) -> Value {
+    json!({
+        "type": "Ready", "status": "False", "reason": "KubeletNotReady", "lastHeartbeatTime": now,
+        "message": "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady \
+                    message:Network plugin returns error: cni plugin not initialized",
+    })
+}
+
+/// Versions as the node has them now; static pods of another version are made anew.
+fn report_software(desk: &mut Desk, node: &Object) {
+    let name = text(node, "/metadata/name");
+    let Some(spec) = desk.specs.get(name) else { return };
+    let facts = [
+        ("kubeletVersion", spec.version.clone().unwrap_or_else(|| desk.cluster.version.clone())),
+        ("kernelVersion", spec.kernel.clone().unwrap_or_else(|| desk.cluster.kernel.clone())),
+        ("osImage", spec.os.clone().unwrap_or_else(|| desk.cluster.os.clone())),
+    ];
+    let is_known = |(field, value): &(&str, String)| node["status"]["nodeInfo"][*field] == value.as_str();
+    if facts.iter().all(is_known) {
+        return;
+    }
+    let is_upgraded = !is_known(&facts[0]);
+    desk.modify(&NODES, &Key::of(node), |node| {
+        for (field, value) in facts {
+            node["status"]["nodeInfo"][field] = value.into();
+        }
+    });
+    if is_upgraded {
+        static_pods::renew(desk, name);
+    }
+}
+
+/// Creates the Node object.
 fn register(desk: &mut Desk, name: &str) -> Option<Object> {
     let (spec, machine) = (desk.specs.get(name)?, desk.machines.get(name)?);
     let now = desk.stamp("");
-    let fresh = crate::sim::scenario::NodeSpec { cordoned: false, ..spec.clone() };
-    let object = nodes::object(&fresh, machine, &desk.cluster, place(desk, name), &now);
+    let fresh = NodeSpec { cordoned: false, ..spec.clone() };
+    let mut object = nodes::object(&fresh, machine, &desk.cluster, place(desk, name), &now);
+    if spec.is_spare() {
+        set_condition(&mut object, no_network(&now), &now);
+    }
     desk.create(&NODES, object)
 }
 

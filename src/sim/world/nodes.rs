@@ -80,7 +80,7 @@ fn status(spec: &NodeSpec, machine: &Machine, cluster: &ClusterSpec, now: &str) 
         "nodeInfo": {
             "architecture": "amd64", "operatingSystem": "linux",
             "bootID": machine.boot_id(), "machineID": machine.machine_id(), "systemUUID": machine.machine_id(),
-            "kernelVersion": spec.kernel.as_ref().unwrap_or(&cluster.kernel), "osImage": cluster.os,
+            "kernelVersion": spec.kernel.as_ref().unwrap_or(&cluster.kernel), "osImage": spec.os.as_ref().unwrap_or(&cluster.os),
             "containerRuntimeVersion": cluster.runtime, "kubeletVersion": version, "kubeProxyVersion": "",
         },
         "images": images(spec, cluster),

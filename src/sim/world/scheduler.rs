@@ -13,6 +13,7 @@ use super::read::{
 };
 use super::select::{accepts_node, labels, repelling_taint};
 use super::{Change, Controller};
+use crate::sim::scenario::ZONE;
 use crate::sim::store::resources::{NODES, PODS};
 use crate::sim::store::{ChangeKind, Object};
 
@@ -71,6 +72,17 @@ impl Controller for Scheduler {
 }
 
 impl Scheduler {
+    /// How many of these siblings each zone has.
+    fn zones(&self, siblings: &HashMap<&str, usize>) -> HashMap<&str, usize> {
+        let mut zones = HashMap::new();
+        for (name, node) in &self.nodes {
+            if let Some(zone) = zone(node) {
+                *zones.entry(zone).or_default() += siblings.get(name.as_str()).copied().unwrap_or_default();
+            }
+        }
+        zones
+    }
+
     fn observe_pod(&mut self, change: &Change, desk: &mut Desk) {
         let pod = &change.object;
         if change.kind == ChangeKind::Deleted || is_terminal(pod) {
@@ -92,13 +104,16 @@ impl Scheduler {
         }
     }
 
-    /// The node with the fewest pods of the same owner, then the fewest pods; or why there is none.
+    /// The node with the fewest pods of the same owner, then the one in the zone with the fewest, then the one with the
+    /// fewest pods; or why there is none.
     fn choose(&self, pod: &Object, desk: &Desk) -> Result<String, String> {
         let siblings = siblings(pod, desk);
+        let zones = self.zones(&siblings);
+        let least_in_a_zone = zones.values().min().copied().unwrap_or_default();
         let rivals = rivals(pod, desk, &self.nodes, &self.avoiding);
         let volumes = tied_volumes(pod, desk);
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        let mut best: Option<(usize, &str)> = None;
+        let mut best: Option<((usize, usize), &str)> = None;
         for (count, name) in desk.index.nodes_by_load() {
             let Some(node) = self.nodes.get(name) else { continue };
             let reason = obstacle(&pod["spec"], node, count, &rivals)
@@ -115,16 +130,21 @@ impl Scheduler {
                 *reasons.entry(reason).or_default() += 1;
                 continue;
             }
-            let company = siblings.get(name).copied().unwrap_or_default();
+            let around = zone(node).and_then(|zone| zones.get(zone)).copied().unwrap_or_default();
+            let company = (siblings.get(name).copied().unwrap_or_default(), around);
             if best.is_none_or(|(least, _)| company < least) {
                 best = Some((company, name));
             }
-            if company == 0 {
-                break; // the emptiest node without a sibling: none can be better
+            if company == (0, least_in_a_zone) {
+                break; // the emptiest node without a sibling, in the emptiest zone: none can be better
             }
         }
         best.map(|(_, name)| name.to_owned()).ok_or_else(|| explain(self.nodes.len(), &reasons))
     }
+}
+
+fn zone(node: &Value) -> Option<&str> {
+    labels(node)[ZONE].as_str()
 }
 
 fn is_unbound(pod: &Value) -> bool {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::desk::Desk;
+use super::desk::{Desk, is_serving};
+use super::node_status;
 use super::pods::BEHAVIOUR;
 use super::read::{Key, name, uid};
-use crate::sim::api::faults::Rule;
+use crate::sim::api::faults::{Ailment, Rule};
 use crate::sim::scenario::event::is_match;
-use crate::sim::scenario::{Action, Event, Scenario};
+use crate::sim::scenario::{Action, Event, Scenario, Span};
 use crate::sim::store::clock;
 use crate::sim::store::resources::{DEPLOYMENTS, NODES, PODS, STATEFUL_SETS};
 
@@ -23,6 +24,10 @@ enum Deed {
     ApiUp,
     /// The disruption controller works again.
     Unstall,
+    /// A node's kubelet is no longer ready.
+    Falter { node: String, every: Span, left: Option<u32> },
+    /// It starts again, and its containers with it.
+    Recover(String),
 }
 
 /// What is yet to happen, by the moment.
@@ -48,6 +53,10 @@ impl Script {
         for event in std::mem::take(&mut self.events) {
             self.later(desk, event.at.0, Deed::Act(event.action));
         }
+        for (node, unsteady) in std::mem::take(&mut desk.unsteady) {
+            let deed = Deed::Falter { node, every: unsteady.every, left: unsteady.times };
+            self.later(desk, unsteady.every.0 / 2, deed);
+        }
         while let Some(entry) = self.deeds.first_entry() {
             if entry.key().0 > Instant::now() {
                 return;
@@ -55,6 +64,10 @@ impl Script {
             match entry.remove() {
                 Deed::Act(action) => self.act(&action, desk),
                 Deed::ApiUp => desk.is_api_down = false,
+                Deed::Falter { node, every, left } => self.falter(node, every, left, desk),
+                Deed::Recover(node) => {
+                    desk.starting_anew.insert(node);
+                }
                 Deed::Unstall => {
                     desk.is_disruption_stalled = false;
                     desk.resume();
@@ -66,6 +79,17 @@ impl Script {
     fn later(&mut self, desk: &Desk, after: Duration, deed: Deed) {
         self.count += 1;
         self.deeds.insert((desk.moment(after), self.count), deed);
+    }
+
+    /// One loss of readiness, its end, and the next loss.
+    fn falter(&mut self, node: String, every: Span, left: Option<u32>, desk: &mut Desk) {
+        if left == Some(0) || !desk.machines.get(&node).is_some_and(is_serving) {
+            return;
+        }
+        node_status::falter(desk, &node);
+        self.later(desk, every.0 / 2, Deed::Recover(node.clone()));
+        let left = left.map(|left| left - 1);
+        self.later(desk, every.0, Deed::Falter { node, every, left });
     }
 
     /// Does something now.
@@ -115,6 +139,16 @@ impl Script {
             }),
             Action::Webhook(webhook) => desk.faults.deny(webhook.clone()),
             Action::ClearFaults => desk.faults.clear(),
+            Action::Unsteady { node, every, times } => self.falter(node.clone(), *every, *times, desk),
+            Action::Service { namespace, name, latency, failing, code, length } => {
+                let lasts = length.map(|length| desk.delay(length));
+                let ailment = Ailment {
+                    latency: latency.map(|latency| desk.delay(latency)).unwrap_or_default(),
+                    failing: *failing,
+                    code: code.unwrap_or(500),
+                };
+                desk.faults.ail(namespace, name, ailment, lasts);
+            }
             other => change_objects(other, desk),
         }
     }
@@ -163,6 +197,20 @@ fn change_objects(action: &Action, desk: &mut Desk) {
                     owner["spec"]["template"]["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] =
                         now.clone().into();
                 });
+            }
+        }
+        Action::Software { node, version, kernel, os, restart } => {
+            if let Some(spec) = desk.specs.get_mut(node) {
+                for (slot, value) in
+                    [(&mut spec.version, version), (&mut spec.kernel, kernel), (&mut spec.os, os)]
+                {
+                    if value.is_some() {
+                        slot.clone_from(value);
+                    }
+                }
+            }
+            if *restart && desk.kubelets.contains(node) {
+                node_status::start(desk, node);
             }
         }
         _ => {}

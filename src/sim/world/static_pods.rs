@@ -55,10 +55,23 @@ impl Controller for StaticPods {
     }
 }
 
+/// Takes away the mirrors of a node's static pods, after its kubelet's version changed; the kubelet makes new ones.
+pub fn renew(desk: &mut Desk, node: &str) {
+    for component in COMPONENTS {
+        let key = Key::new(HOME, &format!("{component}-{node}"));
+        if let Some(pod) = desk.get(&PODS, &key).filter(|_| component != "etcd") {
+            desk.delete_now(&key, super::read::uid(&pod));
+        }
+    }
+}
+
 /// The mirror of a static pod. It is bound from the start; the kubelet makes it run.
 fn mirror(desk: &Desk, node: &Object, component: &str) -> Value {
     let (node_name, address) = (name(node), address(node));
-    let hash = format!("{:08x}", fingerprint(&format!("{component}{node_name}"))).repeat(4);
+    let version = text(node, "/status/nodeInfo/kubeletVersion");
+    let is_first = component == "etcd" || version == desk.cluster.version;
+    let manifest = if is_first { String::new() } else { version.to_owned() };
+    let hash = format!("{:08x}", fingerprint(&format!("{component}{node_name}{manifest}"))).repeat(4);
     let mut annotations = json!({
         "kubernetes.io/config.hash": hash, "kubernetes.io/config.mirror": hash,
         "kubernetes.io/config.seen": desk.stamp(node_name), "kubernetes.io/config.source": "file",
@@ -74,7 +87,6 @@ fn mirror(desk: &Desk, node: &Object, component: &str) -> Value {
         }
         _ => {}
     }
-    let version = text(node, "/status/nodeInfo/kubeletVersion");
     let image = match component {
         "etcd" => format!("registry.k8s.io/etcd:{}-0", desk.cluster.etcd),
         _ => format!("registry.k8s.io/{component}:{version}"),
@@ -131,6 +143,7 @@ fn etcd_flags(desk: &Desk, node: &str, address: &str) -> Vec<String> {
         .machines
         .values()
         .filter(|machine| machine.is_control_plane())
+        .filter(|machine| machine.name() == node || desk.get(&NODES, &Key::cluster(machine.name())).is_some())
         .map(|machine| format!("{}=https://{}:2380", machine.name(), machine.address()))
         .collect();
     vec![
