@@ -2,7 +2,8 @@
 
 use crate::backend::store::Location;
 use crate::cli::{
-    Action, Cli, Command, DrainFlags, DryRun, Earlier, Global, Output, Rehearsal, Runs, Target,
+    Action, Cli, Command, DrainFlags, DryRun, Earlier, Global, Intervals, Output, Rehearsal, RollFlags, Runs,
+    Target,
 };
 use crate::connect::{Place, backends};
 use crate::console::shell::replay;
@@ -12,6 +13,7 @@ use crate::domain::ids::NodeName;
 use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
+use crate::domain::roll::RollAction;
 use crate::domain::selector;
 use crate::engine::{Backends, journal};
 use crate::headless::resolve::{self, Wish};
@@ -142,7 +144,9 @@ fn manner(
 }
 
 async fn plan_of(global: &Global, command: Command) -> Result<Exit, Report> {
-    let Command::Plan { target, pods, drain, output } = command else { return Ok(Exit::Error) };
+    let Command::Plan { target, pods, intervals, roll, drain, output } = command else {
+        return Ok(Exit::Error);
+    };
     let place = Place::new(global)?;
     let backends = backends(&place).await?;
     let policy = place.policy(backends.cluster.context());
@@ -153,17 +157,32 @@ async fn plan_of(global: &Global, command: Command) -> Result<Exit, Report> {
         let wish = Wish { budgets: target.nodes, remedy: None, pods: pods.pods };
         return resolve::plan(&backends, &policy, &wish, output.into()).await;
     }
+    let target = all(&backends, target, &roll).await?;
     let request = asked(&backends, &target, &drain, LockChoice::Take).await?;
+    let request = rolled(request, &roll, intervals, &backends)?;
     plan::plan(&backends, &policy, &request, output.into()).await
 }
 
 async fn run_of(global: &Global, command: Command) -> Result<Exit, Report> {
-    let Command::Run { target, drain, yes, dry_run, adopt_lock, unlocked, intervals, output, remedy, pods } =
-        command
+    let Command::Run {
+        target,
+        drain,
+        yes,
+        dry_run,
+        adopt_lock,
+        unlocked,
+        intervals,
+        roll,
+        output,
+        remedy,
+        pods,
+    } = command
     else {
         return Ok(Exit::Error);
     };
-    let place = Place { intervals, ..Place::new(global)? };
+    // the pauses of a roll are its own: the runs of its nodes settle as configured
+    let of_runs = if target.kind == Action::Roll { Intervals::default() } else { intervals };
+    let place = Place { intervals: of_runs, ..Place::new(global)? };
     let manner = self::manner(global, &place, yes, dry_run != DryRun::None, output)?;
     if target.kind == Action::Resolve {
         let wish = Wish { budgets: target.nodes, remedy, pods: pods.pods };
@@ -178,13 +197,46 @@ async fn run_of(global: &Global, command: Command) -> Result<Exit, Report> {
     };
     let backends = backends(&place).await?;
     let policy = place.policy(backends.cluster.context());
+    let target = all(&backends, target, &roll).await?;
     let request = asked(&backends, &target, &drain, lock).await?;
+    let request = rolled(request, &roll, intervals, &backends)?;
     run::run(backends, &policy, request, &manner).await
+}
+
+/// `--all`: the names of all nodes.
+async fn all(backends: &Backends, target: Target, roll: &RollFlags) -> Result<Target, Report> {
+    if !roll.all {
+        return Ok(target);
+    }
+    if target.kind != Action::Roll {
+        return Err(Report::new(FailureKind::Local, "--all is for rolls"));
+    }
+    let rows = backends.cluster.node_objects().await?;
+    Ok(Target { nodes: rows.into_iter().map(|row| row.name.0).collect(), ..target })
+}
+
+/// The same request with how a roll goes, where it is one.
+fn rolled(
+    request: Request,
+    flags: &RollFlags,
+    intervals: Intervals,
+    backends: &Backends,
+) -> Result<Request, Report> {
+    if request.kind != Kind::Roll {
+        return Ok(request);
+    }
+    if let RollAction::Command(name) = &flags.action
+        && !backends.settings.service.commands.contains_key(name)
+    {
+        return Err(Report::new(FailureKind::Local, format!("no command {name} is configured"))
+            .hint(format!("see [cluster.X.command.{name}] in the configuration: argv and timeout")));
+    }
+    Ok(Request { roll: Some(Box::new(flags.options(intervals))), ..request })
 }
 
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
     let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
-    Request { kind, nodes, drain, blocked: false, lock, resolve: None }
+    Request { kind, nodes, drain, blocked: false, lock, resolve: None, roll: None }
 }
 
 /// What was asked for: the nodes by name or by label, and how pods are moved.

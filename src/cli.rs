@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 mod drain;
+mod roll;
 
 pub use drain::{DrainFlags, DryRun};
+pub use roll::{Intervals, RollFlags};
 
 const ABOUT: &str = "Kubernetes node maintenance, one confirmed step at a time";
 const AFTER: &str = "\
@@ -133,6 +135,12 @@ pub enum Command {
         /// For resolve: the pods that are to move
         #[command(flatten)]
         pods: PodFlags,
+        /// Quiet times and pauses
+        #[command(flatten)]
+        intervals: Intervals,
+        /// How a roll goes
+        #[command(flatten)]
+        roll: RollFlags,
         /// How pods are moved
         #[command(flatten)]
         drain: DrainFlags,
@@ -154,9 +162,12 @@ pub enum Command {
         /// Go on without the maintenance lock, where it cannot be used
         #[arg(long)]
         unlocked: bool,
-        /// Quiet times
+        /// Quiet times and pauses
         #[command(flatten)]
         intervals: Intervals,
+        /// How a roll goes
+        #[command(flatten)]
+        roll: RollFlags,
         /// How to write; json = one event a line
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
@@ -261,6 +272,8 @@ pub enum Action {
     Drain,
     /// The whole way: gates, lock, backup, drain, reboot, verification, uncordon
     Reboot,
+    /// Nodes one after the other, each in a run of its own: the control plane first, then workers, several at a time
+    Roll,
     /// A way out of a disruption budget that blocks a drain
     Resolve,
     /// Get etcd back from the newest verified snapshot: printed by plan, never run
@@ -278,6 +291,7 @@ impl TryFrom<Action> for Kind {
             Action::Uncordon => Self::Uncordon,
             Action::Drain => Self::Drain,
             Action::Reboot => Self::Reboot,
+            Action::Roll => Self::Roll,
             Action::Resolve => Self::Resolve,
             Action::PowerCycle => Self::PowerCycle,
             Action::Restore => {
@@ -286,17 +300,6 @@ impl TryFrom<Action> for Kind {
             }
         })
     }
-}
-
-/// The quiet time before the last look of a run, by the node's role.
-#[derive(Debug, Clone, Copy, Default, Args)]
-pub struct Intervals {
-    /// Quiet time before the last look at a control-plane node [default: [cluster.X.timing] settle_control_plane]
-    #[arg(long = "control-plane-interval", visible_alias = "master-interval", value_name = "TIME", value_parser = seconds_or_span)]
-    pub control_plane: Option<Duration>,
-    /// The same for a worker [default: [cluster.X.timing] settle]
-    #[arg(long = "node-interval", value_name = "TIME", value_parser = seconds_or_span)]
-    pub node: Option<Duration>,
 }
 
 /// Which pods a resolution is for.

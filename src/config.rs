@@ -11,7 +11,7 @@ mod ssh;
 pub use file::{ClusterConfig, Config, EtcdConfig, Preset, SnapshotConfig, Span, ThemeName, TimingConfig};
 pub use notify::{NotifyConfig, WindowConfig};
 pub use places::{config_path, holder, state_dir};
-pub use service::{BmcConfig, BmcKind, By, RebootConfig};
+pub use service::{BmcConfig, BmcKind, By, CommandConfig, RebootConfig};
 pub use ssh::SshConfig;
 
 use crate::domain::report::{FailureKind, Report};

@@ -240,6 +240,7 @@ async fn run_of_bob(stage: &Stage, node: &str) -> pitstop::engine::Run {
         blocked: false,
         lock: pitstop::domain::lock::LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let policy = pitstop::domain::config::Policy::default();

@@ -137,6 +137,7 @@ fn cutting_the_power_of_a_working_control_plane_is_weighed_like_its_reboot() {
         blocked: false,
         lock: pitstop::domain::lock::LockChoice::default(),
         resolve: None,
+        roll: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     let policy = pitstop::domain::config::Policy::default();

@@ -263,6 +263,7 @@ async fn a_drain_of_the_same_process_does_not_spend_the_room() {
         blocked: true,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     let (facts, permit) = bench.permit(&drain).await;
     let drain = start(bench.stage.backends.clone(), plan(&drain, &facts), permit, OpId(2), true);

@@ -34,6 +34,7 @@ fn request() -> Request {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     }
 }
 

@@ -45,6 +45,7 @@ impl Driven {
             blocked: false,
             lock: LockChoice::Take,
             resolve: None,
+            roll: None,
         };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None });

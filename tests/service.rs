@@ -36,6 +36,7 @@ async fn reboot(stage: &Stage, node: &str, mut hear: impl FnMut(&RunEvent) -> Op
         blocked: false,
         lock: LockChoice::default(),
         resolve: None,
+        roll: None,
     };
     let facts = Facts::read(&stage.backends).await.expect("facts");
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };

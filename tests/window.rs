@@ -54,7 +54,8 @@ impl Driven {
         let facts = Facts::read(&backends).await.expect("facts");
         let nodes = nodes.iter().map(|node| NodeName::from(*node)).collect();
         let drain = DrainOptions::default();
-        let request = Request { kind, nodes, drain, blocked: false, lock: LockChoice::Take, resolve: None };
+        let request =
+            Request { kind, nodes, drain, blocked: false, lock: LockChoice::Take, resolve: None, roll: None };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, given).expect("a permit");
         Self { run: start(backends, plan(&request, &facts), permit, OpId(1), true), view: None }

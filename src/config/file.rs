@@ -1,7 +1,7 @@
 //! The shape of the configuration file.
 
 use super::notify::{NotifyConfig, WindowConfig};
-use super::service::{BmcConfig, RebootConfig};
+use super::service::{BmcConfig, CommandConfig, RebootConfig};
 use super::ssh::SshConfig;
 use crate::backend::etcd::{Access, EtcdOptions};
 use crate::backend::store::{Location, S3Options};
@@ -82,6 +82,8 @@ pub struct ClusterConfig {
     pub ssh: SshConfig,
     /// Who reboots nodes, and what runs before.
     pub reboot: RebootConfig,
+    /// Commands that a roll can run for each node, by name.
+    pub command: BTreeMap<String, CommandConfig>,
     /// Management controllers by node.
     pub bmc: BTreeMap<NodeName, BmcConfig>,
     /// Where snapshots go.
@@ -99,6 +101,7 @@ impl Default for ClusterConfig {
             etcd: EtcdConfig::default(),
             ssh: SshConfig::default(),
             reboot: RebootConfig::default(),
+            command: BTreeMap::new(),
             bmc: BTreeMap::new(),
             snapshot: SnapshotConfig::default(),
             timing: TimingConfig::default(),

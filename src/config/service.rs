@@ -127,6 +127,21 @@ impl BmcConfig {
     }
 }
 
+/// `[cluster.X.command.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConfig {
+    /// The program and its words, with `{node}` and `{address}` filled in.
+    pub argv: Vec<String>,
+    /// Its deadline.
+    #[serde(default = "half_an_hour")]
+    pub timeout: Span,
+}
+
+fn half_an_hour() -> Span {
+    Span(Duration::from_mins(30))
+}
+
 impl ClusterConfig {
     /// For the engine.
     pub fn service(&self) -> Service {
@@ -142,6 +157,13 @@ impl ClusterConfig {
             executor,
             command_limit: reboot.command_timeout.0,
             patch,
+            commands: self
+                .command
+                .iter()
+                .map(|(name, command)| {
+                    (name.clone(), Patch { argv: command.argv.clone(), limit: command.timeout.0 })
+                })
+                .collect(),
             bmc: self.bmc.iter().map(|(node, bmc)| (node.clone(), bmc.bmc())).collect(),
             replace: reboot.replace.clone(),
         }

@@ -204,6 +204,7 @@ pub fn orphan(node: &str) -> crate::console::msg::Orphan {
             blocked: false,
             lock: crate::domain::lock::LockChoice::Take,
             resolve: None,
+            roll: None,
         },
         has_asked: false,
         undo: vec![format!(

@@ -5,7 +5,7 @@
 //! one that was set: only the latter is ever changed back.
 
 use super::budget::{Amount, Demand, UnhealthyPolicy};
-use super::ids::BudgetKey;
+use super::ids::{BudgetKey, NodeName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt;
@@ -120,6 +120,22 @@ pub enum Debt {
         /// What we set.
         ours: i32,
     },
+    /// Nodes of a roll are marked, so that the scheduler prefers the others.
+    NodesMarked {
+        /// The ones that still are.
+        nodes: Vec<NodeName>,
+    },
+}
+
+/// Key of the mark: a taint that keeps nothing off a node, and has others preferred to it.
+pub const MARK: &str = "pitstop.dev/scheduled";
+
+/// `3 nodes are`, or the one is.
+fn are(nodes: &[NodeName]) -> String {
+    match nodes {
+        [one] => format!("{one} is"),
+        many => format!("{} are", super::text::count(many.len(), "node")),
+    }
 }
 
 impl Debt {
@@ -131,6 +147,7 @@ impl Debt {
             | (Self::HpaRaised { autoscaler: one, .. }, Self::HpaRaised { autoscaler: two, .. }) => {
                 one == two
             }
+            (Self::NodesMarked { .. }, Self::NodesMarked { .. }) => true,
             _ => false,
         }
     }
@@ -148,6 +165,7 @@ impl Debt {
                 let before = before.map_or_else(|| "its default".to_owned(), |count| count.to_string());
                 format!("{autoscaler} keeps at least {ours} instead of {before}")
             }
+            Self::NodesMarked { nodes } => format!("{} marked with the taint {MARK}", are(nodes)),
         }
     }
 
@@ -157,6 +175,7 @@ impl Debt {
             Self::BudgetChanged { budget, .. } => format!("budget {budget} is relaxed"),
             Self::OwnerScaled { owner, .. } => format!("{owner} is scaled up"),
             Self::HpaRaised { autoscaler, .. } => format!("{autoscaler} is raised"),
+            Self::NodesMarked { nodes } => format!("{} marked", are(nodes)),
         }
     }
 
@@ -181,6 +200,10 @@ impl Debt {
                 autoscaler.name,
                 json!({"spec": {"minReplicas": before}})
             ),
+            Self::NodesMarked { nodes } => {
+                let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+                format!("kubectl taint nodes {} {MARK}:PreferNoSchedule-", names.join(" "))
+            }
         }
     }
 

@@ -3,6 +3,10 @@
 //! Everything that changes a cluster or a host takes a [`Permit`]; the only way to one is [`grant`], which asks the
 //! policy again. So no code path can forget to ask.
 
+mod turn;
+
+pub use turn::may_turn;
+
 use super::config::{DrainOptions, Policy};
 use super::etcd::EtcdView;
 use super::feed::Table;
@@ -12,6 +16,7 @@ use super::node::NodeRow;
 use super::plan::Kind;
 use super::remedy::{Remedy, Resolution};
 use super::report::{FailureKind, Report};
+use super::roll::RollOptions;
 use serde::{Deserialize, Serialize};
 
 /// What is asked for.
@@ -31,6 +36,9 @@ pub struct Request {
     /// The way out that was chosen, for a resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve: Option<Resolution>,
+    /// How a roll goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll: Option<Box<RollOptions>>,
 }
 
 impl Request {
@@ -48,6 +56,7 @@ impl Request {
             blocked: false,
             lock: LockChoice::Take,
             resolve: Some(chosen),
+            roll: None,
         }
     }
 }
@@ -126,6 +135,8 @@ pub enum Change<'a> {
     Borrow(&'a BudgetKey, Remedy),
     /// Put such a change back.
     Restore,
+    /// Mark a node that is to come in a roll, or take the mark away.
+    Mark(&'a NodeName),
 }
 
 /// Leave to change something: which kind of run, on which nodes. Cannot be made outside this file.
@@ -161,7 +172,8 @@ impl Permit {
                 self.kind == Kind::Reboot && on(node)
             }
             Change::Power(node) => self.kind == Kind::PowerCycle && on(node),
-            Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot),
+            Change::Mark(node) => self.kind == Kind::Roll && on(node),
+            Change::Snapshot => matches!(self.kind, Kind::Snapshot | Kind::Reboot | Kind::Roll),
             Change::Lock => self.kind != Kind::Snapshot,
             Change::Borrow(budget, remedy) => self
                 .resolve
@@ -241,7 +253,7 @@ pub fn demand_for(
         .hint("start pitstop without --read-only"));
     }
     let may_reboot = matches!(errand, Errand::Begin | Errand::GoOn { has_asked: false });
-    if request.kind == Kind::Reboot && may_reboot {
+    if matches!(request.kind, Kind::Reboot | Kind::Roll) && may_reboot {
         for node in &request.nodes {
             deny_unsafe_reboot(node, world)?;
         }
@@ -258,7 +270,7 @@ pub fn demand_for(
     }
     let heeds_lock = match &request.resolve {
         Some(chosen) => chosen.remedy.changes(),
-        None => matches!(request.kind, Kind::Drain | Kind::Reboot),
+        None => matches!(request.kind, Kind::Drain | Kind::Reboot | Kind::Roll),
     };
     if let (Some(holder), true) = (world.lock, heeds_lock && errand != Errand::PutBack) {
         return Err(Report::new(FailureKind::Denied, format!("the maintenance lock is held: {holder}"))
@@ -273,7 +285,7 @@ pub fn demand_for(
         return Ok(Rung::Key);
     }
     let rung = rung(request, world);
-    if request.lock == LockChoice::Without && request.kind == Kind::Reboot {
+    if request.lock == LockChoice::Without && matches!(request.kind, Kind::Reboot | Kind::Roll) {
         return Ok(without_lock(rung));
     }
     Ok(rung)
@@ -360,7 +372,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
         || request.drain.grace_period == 0;
     match request.kind {
         Kind::Snapshot => Rung::Key,
-        Kind::Reboot | Kind::PowerCycle => typed,
+        Kind::Reboot | Kind::PowerCycle | Kind::Roll => typed,
         // "anything on a control-plane or etcd node", and unknown nodes count as such
         _ if !request.nodes.iter().all(is_plain_worker) => typed,
         Kind::Drain if forced || request.blocked => typed,

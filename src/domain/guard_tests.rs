@@ -51,6 +51,7 @@ fn request(kind: Kind, names: &[&str]) -> Request {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     }
 }
 

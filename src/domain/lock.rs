@@ -17,6 +17,8 @@ pub enum LockChoice {
     Adopt,
     /// Goes on without it: it cannot be used here, and the engineer said so.
     Without,
+    /// The roll that the run is a part of holds it.
+    Parent,
 }
 
 /// The Lease `pitstop` as far as it can be read.
@@ -55,7 +57,7 @@ impl LeaseRow {
         let may_begin = match choice {
             LockChoice::Take => self.tombstone.is_some() && self.holder == holder,
             LockChoice::Adopt => true,
-            LockChoice::Without => false,
+            LockChoice::Without | LockChoice::Parent => false,
         };
         (!may_begin).then(|| self.words(now))
     }

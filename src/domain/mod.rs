@@ -30,6 +30,7 @@ pub mod remedy;
 pub mod report;
 pub mod restore;
 pub mod resume;
+pub mod roll;
 pub mod run;
 pub mod secret;
 pub mod selector;

@@ -2,9 +2,10 @@
 
 use super::config::DrainOptions;
 use super::debt::Debt;
-use super::ids::NodeName;
+use super::ids::{NodeName, RunId};
 use super::lock::LockChoice;
 use super::remedy::Resolution;
+use super::roll::Roll;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub enum Kind {
     Unlock,
     /// A way out of a blocked eviction.
     Resolve,
+    /// Nodes one after the other, each in a run of its own.
+    Roll,
 }
 
 impl fmt::Display for Kind {
@@ -43,6 +46,7 @@ impl fmt::Display for Kind {
             Self::Snapshot => "snapshot",
             Self::Unlock => "unlock",
             Self::Resolve => "resolve",
+            Self::Roll => "roll",
         })
     }
 }
@@ -97,6 +101,16 @@ pub enum StepKind {
     Remedy,
     /// Wait until the pods that moved are Ready elsewhere.
     Aftermath,
+    /// Mark the nodes to come, so that the scheduler prefers the others.
+    Taint,
+    /// What a roll does to one node, in a run of its own.
+    Turn,
+    /// Run the configured command of a roll for one node, on this machine.
+    Command,
+    /// Every gate of the whole cluster, twice, at least 10 s apart, against how it was before.
+    Components,
+    /// Take that mark away from whoever still has it.
+    Untaint,
 }
 
 impl StepKind {
@@ -117,6 +131,10 @@ impl StepKind {
                 | Self::Restore
                 | Self::Clear
                 | Self::Remedy
+                | Self::Taint
+                | Self::Turn
+                | Self::Command
+                | Self::Untaint
         )
     }
 
@@ -132,7 +150,7 @@ impl StepKind {
 
     /// Whether it puts something back: that needs no lock, and goes on after the lock was lost.
     pub fn puts_back(self) -> bool {
-        matches!(self, Self::Uncordon | Self::Unlock | Self::Restore)
+        matches!(self, Self::Uncordon | Self::Unlock | Self::Restore | Self::Untaint)
     }
 
     /// Short name, as shown in the run pane.
@@ -161,6 +179,11 @@ impl StepKind {
             Self::Diagnose => "diagnose",
             Self::Remedy => "remedy",
             Self::Aftermath => "look after",
+            Self::Taint => "mark nodes",
+            Self::Turn => "turn",
+            Self::Command => "command",
+            Self::Components => "look at all",
+            Self::Untaint => "take marks away",
         }
     }
 }
@@ -214,4 +237,10 @@ pub struct Plan {
     /// The way out that was chosen, for a resolution.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolve: Option<Resolution>,
+    /// The roll that it is a part of: its lock covers this run too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
+    /// How a roll goes, and in which order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll: Option<Box<Roll>>,
 }

@@ -151,6 +151,8 @@ mod tests {
             debts: Vec::new(),
             compared: Vec::new(),
             resolve: None,
+            roll: None,
+            parent: None,
         }
     }
 

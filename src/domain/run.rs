@@ -1,12 +1,16 @@
 //! A run as it goes: its events, and the view that they add up to (console, command line and report share it).
 
+mod view;
+
+pub use view::{RunView, StepState, StepView};
+
 use super::debt::Debt;
 use super::found::Difference;
-use super::gate::{Gate, Verdict};
-use super::ids::{NodeName, OpId, PodKey, RunId};
-use super::plan::{Kind, Plan, Step, StepKind};
-use super::remedy::Resolution;
+use super::gate::Gate;
+use super::ids::{OpId, PodKey, RunId};
+use super::plan::{Plan, Step};
 use super::report::Report;
+use super::roll::Role;
 use super::time::Stamp;
 use super::window::Opening;
 use serde::{Deserialize, Serialize};
@@ -102,6 +106,23 @@ pub enum RunCommand {
     },
     /// The quiet time before the last look, for the rest of this run.
     Settle(Duration),
+    /// The pause of a roll after each node of a role, for the rest of this run.
+    Interval {
+        /// Whose.
+        role: Role,
+        /// How long.
+        #[serde(rename = "quiet_seconds", with = "super::time::seconds")]
+        quiet: Duration,
+    },
+    /// Put a node of a roll to the end of the queue (the index of its turn): what was begun on it is put back first.
+    Postpone(usize),
+    /// To the run of the node whose turn has this index.
+    Turn {
+        /// Index of the turn.
+        step: usize,
+        /// What it is told.
+        order: Box<RunCommand>,
+    },
     /// Let the step that is under way take longer.
     Extend {
         /// Its index (so that a late key cannot extend another).
@@ -221,6 +242,42 @@ pub enum RunChange {
         /// How it is.
         opening: Opening,
     },
+    /// The turn of a node begins, or is gone on with, in a run of its own.
+    TurnBegan {
+        /// Index of the turn in the plan of the roll.
+        step: usize,
+        /// The node's own run.
+        run: RunId,
+    },
+    /// What the run of a node told. The journal of that run holds it, not that of the roll.
+    Child {
+        /// Index of the turn in the plan of the roll.
+        step: usize,
+        /// What it told.
+        child: Box<RunEvent>,
+    },
+    /// The nodes to come stand in another order, or fewer are to come.
+    Queued {
+        /// Indices of their turns, the next one first.
+        queue: Vec<usize>,
+        /// The turn that was put to the end, when one was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        postponed: Option<usize>,
+        /// Why, in words; empty = as planned.
+        #[serde(default)]
+        why: String,
+    },
+    /// What a roll waits for before the next node, in words; empty = for nothing but the nodes that are under way.
+    Paced {
+        /// The words.
+        text: String,
+        /// Until when, where it is a matter of time.
+        #[serde(default)]
+        until: Option<Stamp>,
+        /// Index of the turn that a confirmation begins.
+        #[serde(default)]
+        next: Option<usize>,
+    },
     /// Undoing begins: steps that will be carried out, appended to the plan.
     Undoing {
         /// The steps.
@@ -256,234 +313,4 @@ pub struct RunEvent {
     /// What.
     #[serde(flatten)]
     pub change: RunChange,
-}
-
-/// State of one step in the view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StepState {
-    /// Not reached.
-    Pending,
-    /// Under way since.
-    Running(Stamp),
-    /// Ended.
-    Ended(Outcome, Duration),
-}
-
-/// One step in the view.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepView {
-    /// What it is.
-    pub step: Step,
-    /// Its state.
-    pub state: StepState,
-    /// How often it was started.
-    pub attempts: u32,
-    /// Its last progress.
-    pub progress: Option<Progress>,
-    /// Its gates, the last reading of each.
-    pub gates: Vec<Gate>,
-    /// Part of the undo plan.
-    pub is_undo: bool,
-    /// Its irrevocable request was sent, or may have been, in one of its attempts.
-    #[serde(default)]
-    pub asked: bool,
-}
-
-/// A run as its events add up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RunView {
-    /// The operation in this process.
-    pub op: OpId,
-    /// The run.
-    pub id: RunId,
-    /// Kind.
-    pub kind: Kind,
-    /// Nodes.
-    pub nodes: Vec<NodeName>,
-    /// State.
-    pub state: RunState,
-    /// Whether it goes on by itself.
-    pub automatic: bool,
-    /// When it began.
-    pub started: Stamp,
-    /// When it ended.
-    pub ended: Option<Stamp>,
-    /// The steps.
-    pub steps: Vec<StepView>,
-    /// What was left changed.
-    pub left: Vec<String>,
-    /// Why it does not go on by itself, until its next step begins.
-    #[serde(default)]
-    pub held: Option<String>,
-    /// How the maintenance window was when it was last looked at.
-    #[serde(default)]
-    pub window: Opening,
-    /// What it changed on the way and owes back.
-    #[serde(default)]
-    pub debts: Vec<Debt>,
-    /// What was looked at again at the end.
-    #[serde(default)]
-    pub compared: Vec<Difference>,
-    /// The way out that was chosen, for a resolution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolve: Option<Resolution>,
-}
-
-impl RunView {
-    /// The view of a run whose first event is `Planned`, or `Resumed` with the view so far; `None` for any other event.
-    pub fn begin(event: &RunEvent) -> Option<Self> {
-        if let RunChange::Resumed { view: Some(view), .. } = &event.change {
-            let mut view = Self { op: event.op, ..(**view).clone() };
-            view.reopen();
-            return Some(view);
-        }
-        let RunChange::Planned { plan } = &event.change else { return None };
-        let steps = plan.steps.iter().cloned().map(|step| StepView::new(step, false)).collect();
-        Some(Self {
-            op: event.op,
-            id: event.run.clone(),
-            kind: plan.kind,
-            nodes: plan.nodes.clone(),
-            state: RunState::Running,
-            automatic: false,
-            started: event.at,
-            ended: None,
-            steps,
-            left: Vec::new(),
-            held: None,
-            window: Opening::Always,
-            debts: Vec::new(),
-            compared: Vec::new(),
-            resolve: plan.resolve.clone(),
-        })
-    }
-
-    /// What was under way when its process ended is open again. Parts of an abort that did not end are planned anew, so that
-    /// they are over here.
-    fn reopen(&mut self) {
-        self.state = RunState::Running;
-        self.automatic = false;
-        self.ended = None;
-        self.left.clear();
-        self.compared.clear();
-        for view in &mut self.steps {
-            let is_open = !matches!(
-                &view.state,
-                StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
-            );
-            if view.is_undo && is_open {
-                let why = Outcome::Skipped(super::undo::LEFT_OUT.to_owned());
-                view.state = StepState::Ended(why, Duration::ZERO);
-            } else if matches!(view.state, StepState::Running(_)) {
-                view.state = StepState::Pending;
-            }
-        }
-    }
-
-    fn decided(&mut self, order: &RunCommand) {
-        let RunCommand::Accept { step, gate, reason } = order else { return };
-        let Some(view) = self.steps.get_mut(*step) else { return };
-        if let Some(known) = view.gates.iter_mut().find(|known| known.name == *gate) {
-            known.verdict = Verdict::Accepted(reason.clone());
-        }
-    }
-
-    /// Adds one event.
-    pub fn apply(&mut self, event: &RunEvent) {
-        match &event.change {
-            RunChange::Planned { .. } | RunChange::Noted { .. } | RunChange::Foretold { .. } => {}
-            RunChange::Decided { order, .. } => self.decided(order),
-            RunChange::Resumed { .. } => self.reopen(),
-            RunChange::Compared { differences } => self.compared.clone_from(differences),
-            RunChange::Held { why, .. } => self.held = Some(why.clone()),
-            RunChange::Window { opening } => self.window = opening.clone(),
-            RunChange::State { state, automatic } => {
-                self.state = *state;
-                self.automatic = *automatic;
-                if *automatic {
-                    self.held = None;
-                }
-            }
-            RunChange::Asked { step } => self.at(*step, |view| view.asked = true),
-            RunChange::StepStarted { step, attempt } => {
-                self.held = None;
-                self.at(*step, |view| {
-                    view.state = StepState::Running(event.at);
-                    view.attempts = *attempt;
-                    view.progress.take_if(|_| *attempt <= 1);
-                });
-            }
-            RunChange::Progressed { step, progress } => {
-                self.at(*step, |view| view.progress = Some(progress.clone()));
-            }
-            RunChange::GateRead { step, gate } => {
-                if let Some(view) = self.steps.get_mut(*step) {
-                    match view.gates.iter_mut().find(|known| known.name == gate.name) {
-                        Some(known) => *known = gate.clone(),
-                        None => view.gates.push(gate.clone()),
-                    }
-                }
-            }
-            RunChange::StepEnded { step, outcome, took_ms } => {
-                let took = Duration::from_millis(*took_ms);
-                self.at(*step, |view| view.state = StepState::Ended(outcome.clone(), took));
-            }
-            RunChange::Owes { debts } => self.debts.clone_from(debts),
-            RunChange::Undoing { steps } => {
-                self.steps.extend(steps.iter().cloned().map(|step| StepView::new(step, true)));
-            }
-            RunChange::Finished { state, left } => {
-                self.state = *state;
-                self.ended = Some(event.at);
-                self.left.clone_from(left);
-            }
-        }
-    }
-
-    /// Changes a step, if it is there.
-    fn at(&mut self, step: usize, change: impl FnOnce(&mut StepView)) {
-        if let Some(view) = self.steps.get_mut(step) {
-            change(view);
-        }
-    }
-
-    /// The step that is under way; else the first that did not end well (it waits for a confirmation, or failed).
-    /// While an abort puts things back, only its steps count.
-    pub fn current(&self) -> Option<usize> {
-        let is_open = |view: &StepView| {
-            !matches!(
-                &view.state,
-                StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
-            )
-        };
-        let is_undoing = self.steps.iter().any(|view| view.is_undo);
-        self.steps
-            .iter()
-            .position(|view| matches!(view.state, StepState::Running(_)))
-            .or_else(|| self.steps.iter().position(|view| view.is_undo == is_undoing && is_open(view)))
-    }
-
-    /// Whether a step of this kind ended with an effect.
-    pub fn has_done(&self, kind: StepKind) -> bool {
-        self.steps.iter().any(|view| {
-            view.step.kind == kind
-                && matches!(&view.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
-        })
-    }
-}
-
-impl StepView {
-    /// A step that was not started yet.
-    pub fn new(step: Step, is_undo: bool) -> Self {
-        Self {
-            step,
-            state: StepState::Pending,
-            attempts: 0,
-            progress: None,
-            gates: Vec::new(),
-            is_undo,
-            asked: false,
-        }
-    }
 }

@@ -4,6 +4,8 @@
 //! never ended. Nothing here assumes that a step which failed had no effect: a request that was cut off may have
 //! arrived, so its undo is planned, and that undo looks before it changes anything.
 
+mod roll;
+
 use super::debt::Debt;
 use super::ids::NodeName;
 use super::plan::{Kind, Step, StepKind};
@@ -101,6 +103,9 @@ fn is_locked(view: &RunView) -> bool {
 /// What an abort will do now.
 pub fn undo(view: &RunView) -> Undo {
     let mut undo = Undo::default();
+    if let Some(roll) = &view.roll {
+        self::roll::turns(roll, view, &mut undo);
+    }
     undo.steps.extend(view.debts.iter().rev().map(restore));
     for node in &view.nodes {
         let trace = Trace { view, node };
@@ -137,6 +142,9 @@ pub fn brief(view: &RunView) -> String {
             (false, false) => None,
         }
     });
+    let turns = view.roll.iter().flat_map(|roll| roll.turns.iter());
+    let turns = turns.filter_map(|turn| turn.child.as_deref()).map(brief).filter(|words| !words.is_empty());
+    let nodes = nodes.chain(turns);
     let debts = view.debts.iter().map(Debt::brief);
     let lock = is_locked(view).then(|| "the lock is held".to_owned());
     debts.chain(nodes).chain(lock).collect::<Vec<_>>().join(", ")
@@ -162,6 +170,9 @@ pub fn holds_lock(view: &RunView) -> bool {
 /// The same without the maintenance lock.
 pub fn left_without_lock(view: &RunView, end: RunState) -> Vec<String> {
     let mut left: Vec<String> = view.debts.iter().map(Debt::words).collect();
+    if let Some(roll) = &view.roll {
+        left.extend(self::roll::left(roll, view, end));
+    }
     for node in &view.nodes {
         let trace = Trace { view, node };
         let is_the_purpose = end == RunState::Done && matches!(view.kind, Kind::Cordon | Kind::Drain);

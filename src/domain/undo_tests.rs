@@ -39,6 +39,8 @@ fn run(kind: Kind, steps: Vec<StepView>) -> RunView {
         debts: Vec::new(),
         compared: Vec::new(),
         resolve: None,
+        roll: None,
+        parent: None,
     }
 }
 

@@ -56,6 +56,20 @@ pub async fn foretell(
     targets: &[NodeName],
     options: &DrainOptions,
 ) -> Result<Foretold, Error> {
+    foretell_in_waves(cluster, &[targets.to_vec()], options).await
+}
+
+/// What draining nodes would meet that are away together, wave by wave: those of a wave stay cordoned until all of it is
+/// drained, and are back before the next one.
+///
+/// # Errors
+/// As [`foretell`].
+pub async fn foretell_in_waves(
+    cluster: &Cluster,
+    waves: &[Vec<NodeName>],
+    options: &DrainOptions,
+) -> Result<Foretold, Error> {
+    let targets: Vec<NodeName> = waves.concat();
     let (nodes, pods, budgets) = futures::join!(cluster.node_objects(), cluster.pods(), cluster.budgets());
     let (nodes, pods, mut budgets) = (nodes?, pods?, budgets?);
     let here: Vec<&PodRow> =
@@ -73,7 +87,7 @@ pub async fn foretell(
         lost_daemonsets: lost_daemonsets(cluster, &here).await?,
         now: now(),
     };
-    Ok(Foretold { nodes: foresee(&scene, targets, options), notes })
+    Ok(Foretold { nodes: waves.iter().flat_map(|wave| foresee(&scene, wave, options)).collect(), notes })
 }
 
 fn is_stale(budgets: &[BudgetRow], here: &[&PodRow]) -> bool {

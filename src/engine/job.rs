@@ -4,6 +4,7 @@ use super::accepted::Accepted;
 use super::journal::Line;
 use super::lock::{self, Keeper};
 use super::memory::Memory;
+use super::roll::{Family, Kin};
 use super::settings::Backends;
 use super::voice::Voice;
 use crate::backend::clock::now;
@@ -16,6 +17,7 @@ use crate::domain::plan::{Plan, Step};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress, RunChange};
 use crate::domain::time::{Stamp, brief};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -37,6 +39,8 @@ pub struct Shared {
     pub settle: watch::Sender<Duration>,
     /// Gates that count as open in this run, by the engineer's word.
     pub accepted: Accepted,
+    /// The roll that it is a part of.
+    pub family: Option<Arc<Family>>,
     memory: Mutex<Memory>,
     keeper: Mutex<Option<Arc<Keeper>>>,
 }
@@ -51,7 +55,31 @@ impl Shared {
         let (memory, keeper) = (Mutex::default(), Mutex::default());
         let (settle, _) = watch::channel(crate::engine::plan::quiet(&plan, &backends.settings.timing));
         let accepted = Accepted::default();
-        Self { backends, permit, run, plan, voice, settle, accepted, memory, keeper }
+        Self { backends, permit, run, plan, voice, settle, accepted, family: None, memory, keeper }
+    }
+
+    /// As a part of a roll: under its lock, and beside the nodes that are in their turns.
+    #[must_use]
+    pub fn within(mut self, kin: Option<Kin>) -> Self {
+        if let Some(Kin { family, keeper }) = kin {
+            self.family = Some(family);
+            self.keeper = Mutex::new(keeper);
+        }
+        self
+    }
+
+    /// The run in whose name the maintenance lock is held.
+    pub fn lock_run(&self) -> &RunId {
+        self.plan.parent.as_ref().unwrap_or(&self.run)
+    }
+
+    /// Other nodes of the same roll that are in their turns now.
+    pub fn siblings(&self) -> BTreeSet<NodeName> {
+        let mut nodes = self.family.as_ref().map(|family| family.under_way()).unwrap_or_default();
+        for own in &self.plan.nodes {
+            nodes.remove(own);
+        }
+        nodes
     }
 
     /// When another process goes on with a run.
@@ -212,7 +240,8 @@ impl Job {
         Ok(())
     }
 
-    async fn tell_debts(&self) {
+    /// Tells what is owed by now.
+    pub(super) async fn tell_debts(&self) {
         let debts = self.memory().debts;
         self.shared.voice.tell(RunChange::Owes { debts }).await;
     }

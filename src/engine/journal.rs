@@ -9,8 +9,10 @@ mod death;
 mod record;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 pub use record::{Change, Record, find, list, read};
+pub use turns::turns;
 
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::Kind;
@@ -28,8 +30,8 @@ use std::sync::{Mutex, PoisonError};
 /// The version of the format that this program writes, and the newest that it reads; it reads all older ones.
 ///
 /// 1: header, event, intent, result, memory. 2: further headers of later processes, and the events `decided`, `resumed`
-/// and `compared`.
-pub const VERSION: u32 = 2;
+/// and `compared`. 3: rolls, whose nodes have runs of their own: the header's `parent`, and the events `turn_began` and `queued`.
+pub const VERSION: u32 = 3;
 
 /// The first line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +44,9 @@ pub struct Header {
     pub kind: Kind,
     /// Its nodes.
     pub nodes: Vec<NodeName>,
+    /// The roll that it is a part of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<RunId>,
     /// The context.
     pub context: String,
     /// Who started it: `user@host`.
@@ -281,8 +286,11 @@ impl Journal {
     /// Adds an event; the ones that end something are durable, mere progress is left out.
     pub fn event(&self, event: &RunEvent) -> Result<(), Report> {
         let is_durable = match event.change {
-            RunChange::Progressed { .. } => return Ok(()),
-            RunChange::StepEnded { .. }
+            // the run of a node has a journal of its own
+            RunChange::Progressed { .. } | RunChange::Paced { .. } | RunChange::Child { .. } => return Ok(()),
+            RunChange::TurnBegan { .. }
+            | RunChange::Queued { .. }
+            | RunChange::StepEnded { .. }
             | RunChange::Finished { .. }
             | RunChange::Undoing { .. }
             | RunChange::Decided { .. }

@@ -72,6 +72,7 @@ fn permit() -> Permit {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()

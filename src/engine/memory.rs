@@ -63,6 +63,12 @@ pub struct Memory {
     pub heartbeat_before: Option<Stamp>,
     /// The host was asked to reboot (or may have been: written before asking).
     pub reboot_requested: Option<Stamp>,
+    /// The command of a roll was started for the node, and how it ended is not known yet.
+    #[serde(default)]
+    pub command_started: Option<Stamp>,
+    /// The command of a roll that was run for the node instead of a reboot.
+    #[serde(default)]
+    pub serviced: Option<String>,
     /// The etcd member of the node.
     pub member_before: Option<MemberBefore>,
     /// Critical pods that were not Ready before.

@@ -18,6 +18,7 @@ pub mod lock;
 pub mod memory;
 pub mod plan;
 pub mod resolve;
+pub mod roll;
 pub mod service;
 pub mod settings;
 pub mod step;

@@ -12,7 +12,10 @@ use crate::domain::report::Report;
 use std::time::Duration;
 
 mod resolve;
+mod roll;
 mod words;
+
+pub(crate) use roll::child;
 
 /// What a plan is made from.
 #[derive(Debug, Clone)]
@@ -77,6 +80,7 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
         Kind::Snapshot => vec![words::snapshot(None, facts, false)],
         Kind::Unlock => vec![words::clear(request.nodes.first(), &facts.settings)],
         Kind::Resolve => request.resolve.as_ref().map(resolve::steps).unwrap_or_default(),
+        Kind::Roll => return roll::plan(request, facts),
     };
     Plan {
         kind: request.kind,
@@ -85,6 +89,8 @@ pub fn plan(request: &Request, facts: &Facts) -> Plan {
         drain: drain.clone(),
         lock: request.lock,
         resolve: request.resolve.clone(),
+        parent: None,
+        roll: None,
     }
 }
 
@@ -101,7 +107,7 @@ fn drains(request: &Request, facts: &Facts) -> Vec<Step> {
     }
     // with a worker nothing else is at stake; two control-plane nodes must not be emptied at the same time
     let master = nodes.iter().find(|node| facts.is_master(node));
-    if let Some(node) = master.filter(|_| request.lock != LockChoice::Without) {
+    if let Some(node) = master.filter(|_| !matches!(request.lock, LockChoice::Without | LockChoice::Parent)) {
         steps.insert(0, words::lock(node, &facts.settings));
         steps.push(words::unlock(node, &facts.settings));
     }
@@ -118,9 +124,14 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
         Step { not_applicable: (!is_master).then_some(why), ..step }
     };
     let locked = |step: Step| {
-        let why = "the engineer goes on without the maintenance lock: nothing keeps another console away"
-            .to_owned();
-        Step { not_applicable: (request.lock == LockChoice::Without).then_some(why), ..step }
+        let why = match request.lock {
+            LockChoice::Without => {
+                "the engineer goes on without the maintenance lock: nothing keeps another console away"
+            }
+            LockChoice::Parent => "the roll that this run is a part of holds the maintenance lock",
+            LockChoice::Take | LockChoice::Adopt => "",
+        };
+        Step { not_applicable: (!why.is_empty()).then(|| why.to_owned()), ..step }
     };
     let mut steps = vec![
         words::preflight(node, is_master, timing),

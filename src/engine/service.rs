@@ -17,10 +17,10 @@ pub enum Executor {
     Manual,
 }
 
-/// What runs on a host before its reboot.
+/// What runs on a host before its reboot, or on this machine instead of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
-    /// The command, over SSH.
+    /// The command.
     pub argv: Vec<String>,
     /// Its deadline.
     pub limit: Duration,
@@ -35,6 +35,8 @@ pub struct Service {
     pub command_limit: Duration,
     /// What runs before; `None` = nothing.
     pub patch: Option<Patch>,
+    /// Commands that a roll can run instead of a reboot, by name.
+    pub commands: BTreeMap<String, Patch>,
     /// Management controllers by node.
     pub bmc: BTreeMap<NodeName, Bmc>,
     /// How a machine is replaced that does not come back, in the operator's words; shown, never run.
@@ -47,6 +49,7 @@ impl Default for Service {
             executor: Executor::default(),
             command_limit: Duration::from_mins(2),
             patch: None,
+            commands: BTreeMap::new(),
             bmc: BTreeMap::new(),
             replace: None,
         }

@@ -57,8 +57,23 @@ impl Voice {
 
     /// Tells how far a step is; dropped when the listener is busy, as the next one says more.
     pub fn progress(&self, step: usize, progress: Progress) {
-        let event = self.note(RunChange::Progressed { step, progress });
+        self.pass(RunChange::Progressed { step, progress });
+    }
+
+    /// Passes on something that a newer word replaces; dropped when the listener is busy.
+    pub fn pass(&self, change: RunChange) {
+        let event = self.note(change);
         drop(self.events.try_send(event));
+    }
+
+    /// The operation in this process.
+    pub fn op(&self) -> OpId {
+        self.op
+    }
+
+    /// Looks at the run as it is now; `None` = it was not planned yet.
+    pub fn look<T>(&self, at: impl FnOnce(&RunView) -> T) -> Option<T> {
+        held(&self.view).as_ref().map(at)
     }
 
     /// The run as it looks now.

@@ -14,11 +14,13 @@ mod prompt;
 pub mod resolve;
 pub mod restore;
 mod rights;
+mod roll;
 pub mod run;
 pub mod runs;
 mod signals;
 pub mod takeover;
 pub mod text;
+mod turns;
 
 use crate::domain::report::{FailureKind, Report};
 use std::io::Write;

@@ -10,6 +10,7 @@ use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::{Kind, Plan};
 use crate::domain::report::{FailureKind, Report};
 use crate::engine::foretell::{Foretold, foretell};
+use crate::engine::roll::{Estimate, outlook};
 use crate::engine::{Backends, Facts};
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ struct Page<'a> {
     nodes: &'a [NodeName],
     /// What draining them would meet; null where nothing is drained.
     forecast: Option<ForecastPage>,
+    /// How long a roll takes; null for everything else.
+    estimate: Option<&'a Estimate>,
     /// What has to be given to start it.
     confirm: Option<&'a Rung>,
     /// Why it would be denied now.
@@ -60,22 +63,34 @@ pub(super) async fn show(
     }
     let lock = lock(backends, request).await;
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: lock.as_deref() };
-    let told = foretold_for(backends, request).await?;
+    let plan = crate::engine::plan(request, facts);
+    let outlook = outlook(backends, &plan).await?;
+    let told = match &outlook {
+        Some(outlook) => Some(outlook.foretold.clone()),
+        None => foretold_for(backends, request).await?,
+    };
     let mut request = request.clone();
     request.blocked = told.as_ref().is_some_and(Foretold::has_findings);
     let answer = demand(policy, &request, world);
-    let plan = crate::engine::plan(&request, facts);
     match format {
         Format::Json => json(&Page {
             context: &policy.context,
             kind: request.kind,
             nodes: &request.nodes,
             forecast: told.as_ref().map(ForecastPage::new),
+            estimate: outlook.as_ref().map(|outlook| &outlook.estimate),
             confirm: answer.as_ref().ok(),
             denied: answer.as_ref().err(),
             plan: &plan,
         })?,
-        Format::Text => write(policy, &plan, &answer, told.as_ref())?,
+        Format::Text => {
+            let lines = match (&outlook, &told) {
+                (Some(outlook), _) => super::roll::lines(&plan, outlook),
+                (None, Some(told)) => foretold::lines(told),
+                (None, None) => Vec::new(),
+            };
+            write(policy, &plan, &answer, &lines)?;
+        }
     }
     let is_unclear = told.is_some_and(|told| matches!(told.verdict(), Verdict::Unclear { .. }));
     Ok(if answer.is_err() || request.blocked {
@@ -91,11 +106,11 @@ fn write(
     policy: &Policy,
     plan: &Plan,
     answer: &Result<Rung, Report>,
-    told: Option<&Foretold>,
+    foreseen: &[String],
 ) -> Result<(), Report> {
     line(&format!("{} in context {}", text::title(plan), policy.context))?;
-    if let Some(told) = told {
-        foretold::lines(told).iter().try_for_each(|text| line(text))?;
+    foreseen.iter().try_for_each(|text| line(text))?;
+    if !foreseen.is_empty() {
         line("")?;
     }
     for (index, step) in plan.steps.iter().enumerate() {

@@ -26,7 +26,9 @@ pub(super) async fn may_begin(
     if let Some(why) = access::missing(&answers, request.kind) {
         return Err(denied(why).hint("bind the role pitstop-operator (rbac.yaml) to this user"));
     }
-    let Some(why) = access::missing_lock(&answers).filter(|_| request.kind == Kind::Reboot) else {
+    let Some(why) =
+        access::missing_lock(&answers).filter(|_| matches!(request.kind, Kind::Reboot | Kind::Roll))
+    else {
         return Ok(());
     };
     if manner.is_confirmed || !prompt::is_possible() {

@@ -1,22 +1,21 @@
 //! `pitstop run` and `pitstop snapshot`: the ladder on the command line, the run, its events as lines.
 
-use super::crier::Crier;
+mod desk;
+
 use super::prompt::{self, Prompt};
 use super::signals::Signals;
-use super::text::Teller;
-use super::{Exit, Format, json, line, plan};
+use super::{Exit, Format, plan};
 use crate::backend::clock::now;
 use crate::backend::herald::Herald;
 use crate::domain::config::{DrainOptions, Policy};
 use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
-use crate::domain::ids::{NodeName, OpId};
+use crate::domain::ids::OpId;
 use crate::domain::lock::LockChoice;
-use crate::domain::plan::{Kind, Step, StepKind};
+use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use crate::domain::window::Opening;
 use crate::engine::{Backends, Facts, Run, start};
-use tokio::sync::mpsc::Sender;
+use desk::{Desk, Reply};
 
 /// How a run is confirmed and told.
 #[derive(Debug, Clone)]
@@ -63,9 +62,12 @@ pub async fn run(
         lock: lock.as_deref(),
     };
     let ask = Ask { errand: Errand::Begin, policy, request: &request, world };
-    let permit = confirm(ask, manner, &mut prompt).await?;
     let steps = crate::engine::plan(&request, &facts);
-    let run = start(backends, steps, permit, OpId(1), false);
+    super::roll::announce(&backends, &steps);
+    let permit = confirm(ask, manner, &mut prompt).await?;
+    // a roll goes on by itself from node to node
+    let is_automatic = request.kind == Kind::Roll && manner.is_confirmed;
+    let run = start(backends, steps, permit, OpId(1), is_automatic);
     follow(run, manner, policy.context.clone(), prompt).await
 }
 
@@ -87,13 +89,14 @@ pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Res
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     run(backends, policy, request, manner).await
 }
 
 /// Lets the engineer answer what SSH asks before anything depends on it: hosts of the nodes, and of the control planes (etcd).
 async fn introduce(backends: &Backends, request: &Request, prompt: &mut Prompt) -> Result<(), Report> {
-    let (Some(hosts), Kind::Reboot | Kind::Snapshot) = (&backends.hosts, request.kind) else {
+    let (Some(hosts), Kind::Reboot | Kind::Roll | Kind::Snapshot) = (&backends.hosts, request.kind) else {
         return Ok(());
     };
     // the API that is away is told by whoever needs it
@@ -104,7 +107,7 @@ async fn introduce(backends: &Backends, request: &Request, prompt: &mut Prompt) 
 
 /// What is confirmed beforehand is not begun outside of a maintenance window: nobody would be there to wait for.
 fn deny_outside_of_windows(backends: &Backends, request: &Request, manner: &Manner) -> Result<(), Report> {
-    let moves = matches!(request.kind, Kind::Drain | Kind::Reboot);
+    let moves = matches!(request.kind, Kind::Drain | Kind::Reboot | Kind::Roll);
     let opening = backends.settings.timing.windows.at(now());
     if !moves || manner.is_dry || !manner.is_confirmed || opening.is_open() {
         return Ok(());
@@ -156,6 +159,7 @@ pub(super) async fn confirm(ask: Ask<'_>, manner: &Manner, prompt: &mut Prompt) 
     let nodes: Vec<&str> = request.nodes.iter().map(crate::domain::ids::NodeName::as_str).collect();
     let object = match &request.resolve {
         Some(chosen) => format!("{} by {}", chosen.budget, chosen.remedy),
+        None if nodes.len() > 8 => format!("{} and {} more nodes", nodes[..4].join(", "), nodes.len() - 4),
         None => nodes.join(", "),
     };
     let what = format!("{verb}{} {object} in context {}", request.kind, policy.context);
@@ -228,259 +232,4 @@ pub(super) async fn follow(
         }
     }
     Ok(desk.close(interrupts > 0).await)
-}
-
-/// An answer to a run that waits.
-enum Reply {
-    Order(RunCommand),
-    /// Nobody is there to decide: the run ends as it is.
-    Nobody,
-    /// Stop where it is.
-    Quit,
-}
-
-/// Where the run's events arrive and its questions are answered.
-struct Desk {
-    commands: Option<Sender<RunCommand>>,
-    prompt: Option<Prompt>,
-    teller: Teller,
-    view: Option<RunView>,
-    format: Format,
-    end: Option<RunState>,
-    /// With `--yes`: the first step of a run in steps that was not green, and what it said.
-    warning: Option<(StepKind, String)>,
-    /// Why the run does not go on by itself, although it was confirmed beforehand.
-    held: Option<String>,
-    crier: Crier,
-}
-
-impl Desk {
-    fn new(commands: Sender<RunCommand>, manner: &Manner, context: String, prompt: Prompt) -> Self {
-        Self {
-            commands: Some(commands),
-            prompt: (!manner.is_confirmed && prompt::is_possible()).then_some(prompt),
-            teller: Teller::default(),
-            view: None,
-            format: manner.format,
-            end: None,
-            warning: None,
-            held: None,
-            crier: Crier::new(manner.herald.clone(), context),
-        }
-    }
-
-    /// The last words, and the exit code.
-    async fn close(self, was_interrupted: bool) -> Exit {
-        self.explain_warning();
-        self.explain_pending();
-        if let Some(view) = &self.view {
-            super::takeover::advise(view);
-        }
-        let exit = self.exit(was_interrupted);
-        self.crier.finish().await;
-        exit
-    }
-
-    fn keep(&mut self, event: &RunEvent) {
-        match &mut self.view {
-            Some(view) => view.apply(event),
-            None => self.view = RunView::begin(event),
-        }
-        if let RunChange::Finished { state, .. } = &event.change {
-            self.end = Some(*state);
-        }
-        if let RunChange::Held { why, .. } = &event.change {
-            self.held.clone_from(&Some(why.clone()));
-        }
-        self.keep_warning(event);
-        if let Some(view) = &self.view {
-            self.crier.hear(view, &event.change);
-        }
-    }
-
-    /// `--yes` goes on by itself until something is not green. What a flag has accepted by name (`--adopt-lock`) is green.
-    fn keep_warning(&mut self, event: &RunEvent) {
-        let RunChange::StepEnded { step, outcome: Outcome::Warned(words), .. } = &event.change else {
-            return;
-        };
-        let Some(view) = self.view.as_ref().filter(|view| view.kind == Kind::Reboot) else { return };
-        let Some(kind) = view.steps.get(*step).map(|view| view.step.kind) else { return };
-        if self.prompt.is_none() && self.warning.is_none() && kind != StepKind::Lock {
-            self.warning = Some((kind, words.clone()));
-        }
-    }
-
-    fn explain_warning(&self) {
-        if let Some(why) = &self.held {
-            super::notice(&format!(
-                "{why}: with --yes nothing that changes something begins outside of a maintenance window"
-            ));
-        }
-        let Some((kind, words)) = &self.warning else { return };
-        super::notice(&format!("{} was not green: {words}", kind.name()));
-        if self.end == Some(RunState::Interrupted) {
-            super::notice(
-                "with --yes a run stops at the first thing that is not green; to accept it, run it without --yes and \
-                 confirm each step",
-            );
-        }
-    }
-
-    /// Which of several nodes were not drained.
-    fn explain_pending(&self) {
-        let Some(view) = self.view.as_ref().filter(|view| view.kind == Kind::Drain && view.nodes.len() > 1)
-        else {
-            return;
-        };
-        let is_drained = |node: &NodeName| {
-            view.steps.iter().any(|step| {
-                step.step.kind == StepKind::Drain
-                    && step.step.node.as_ref().is_none_or(|on| on == node)
-                    && matches!(&step.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
-            })
-        };
-        let pending: Vec<&str> =
-            view.nodes.iter().filter(|node| !is_drained(node)).map(NodeName::as_str).collect();
-        if self.end != Some(RunState::Done) && !pending.is_empty() {
-            super::notice(&format!("There are pending nodes to be drained:\n {}", pending.join("\n ")));
-        }
-    }
-
-    /// Nobody can be told or asked any more: waits until the run, which was told to stop, has done so, and says on
-    /// standard error what is left.
-    async fn give_up(mut self, error: Report, mut events: tokio::sync::mpsc::Receiver<RunEvent>) -> Report {
-        self.commands = None;
-        while let Some(event) = events.recv().await {
-            self.keep(&event);
-        }
-        if let Some(view) = &self.view {
-            super::notice(&format!("run {} is {}", view.id, super::text::state(view.state)));
-            for left in &view.left {
-                super::notice(&format!("left: {left}"));
-            }
-        }
-        error
-    }
-
-    fn tell(&mut self, event: &RunEvent) -> Result<(), Report> {
-        self.keep(event);
-        match self.format {
-            Format::Json => json(event),
-            Format::Text => {
-                for text in self.teller.lines(event) {
-                    line(&text)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn order(&mut self, order: RunCommand) {
-        if let Some(commands) = &self.commands {
-            // a run that is over needs no orders
-            let _ = commands.send(order).await;
-        }
-    }
-
-    /// What to tell a run that waits or failed.
-    async fn answer(&mut self, event: &RunEvent) -> Result<Option<Reply>, Report> {
-        let RunChange::State { state, .. } = &event.change else { return Ok(None) };
-        let Some(index) = self.view.as_ref().and_then(RunView::current) else { return Ok(None) };
-        let ends =
-            self.step(index).is_some_and(|step| matches!(step.kind, StepKind::Settle | StepKind::Unlock));
-        match (state, &mut self.prompt) {
-            (RunState::Waiting | RunState::Paused, None) if self.held.is_some() => Ok(Some(Reply::Nobody)),
-            // what a run does last is done in any case: it gives the lock back
-            (RunState::Waiting | RunState::Paused, None) if self.warning.is_some() && !ends => {
-                Ok(Some(Reply::Nobody))
-            }
-            (RunState::Waiting | RunState::Paused, None) => {
-                Ok(Some(Reply::Order(RunCommand::Confirm(index))))
-            }
-            (RunState::Failed, None) => Ok(Some(Reply::Nobody)),
-            (RunState::Waiting | RunState::Paused, Some(_)) => self.ask_before(index).await.map(Some),
-            (RunState::Failed, Some(_)) => self.ask_after(index).await.map(Some),
-            _ => Ok(None),
-        }
-    }
-
-    fn step(&self, index: usize) -> Option<&Step> {
-        Some(&self.view.as_ref()?.steps.get(index)?.step)
-    }
-
-    /// The offer to leave a step out, where the plan allows it.
-    fn skip(&self, index: usize) -> &'static str {
-        if self.step(index).is_some_and(|step| step.may_skip) { "k leave it out, " } else { "" }
-    }
-
-    fn describe(&self, index: usize) -> String {
-        let Some(step) = self.step(index) else { return String::new() };
-        let total = self.view.as_ref().map_or(0, |view| view.steps.len());
-        format!("[{:>2}/{total}] {}: {}\n        {}", index + 1, step.kind.name(), step.what, step.command)
-    }
-
-    async fn ask_before(&mut self, index: usize) -> Result<Reply, Report> {
-        let question = format!(
-            "{}\n  y go on, a go on by itself, {}x abort, q quit:",
-            self.describe(index),
-            self.skip(index)
-        );
-        self.ask(&question, index, false).await
-    }
-
-    async fn ask_after(&mut self, index: usize) -> Result<Reply, Report> {
-        let question =
-            format!("{} failed\n  t try again, {}x abort, q quit:", self.describe(index), self.skip(index));
-        self.ask(&question, index, true).await
-    }
-
-    async fn ask(&mut self, question: &str, index: usize, has_failed: bool) -> Result<Reply, Report> {
-        let may_skip = self.step(index).is_some_and(|step| step.may_skip);
-        let Some(prompt) = &mut self.prompt else { return Ok(Reply::Nobody) };
-        loop {
-            let Some(typed) = prompt.ask(question).await? else { return Ok(Reply::Quit) };
-            let order = match (typed.as_str(), has_failed) {
-                ("y", false) => RunCommand::Confirm(index),
-                ("a", false) => RunCommand::Automatic,
-                ("t", true) => RunCommand::Retry,
-                ("k", _) if may_skip => RunCommand::Skip,
-                ("x", _) => RunCommand::Abort,
-                ("q", _) => return Ok(Reply::Quit),
-                _ => continue,
-            };
-            return Ok(Reply::Order(order));
-        }
-    }
-
-    fn exit(&self, was_interrupted: bool) -> Exit {
-        match self.end {
-            Some(RunState::Done | RunState::Interrupted)
-                if (self.warning.is_some() || self.held.is_some()) && !was_interrupted =>
-            {
-                Exit::Findings
-            }
-            Some(RunState::Done) => Exit::Done,
-            Some(RunState::Aborted) if self.has_undo_failed() => Exit::Error,
-            Some(RunState::Aborted) => Exit::Stopped,
-            Some(RunState::Failed) => self.failure(),
-            _ if was_interrupted => Exit::Interrupted,
-            Some(_) => Exit::Stopped,
-            None => Exit::Error,
-        }
-    }
-
-    fn has_undo_failed(&self) -> bool {
-        let steps = self.view.iter().flat_map(|view| &view.steps);
-        steps
-            .filter(|view| view.is_undo)
-            .any(|view| matches!(view.state, crate::domain::run::StepState::Ended(Outcome::Failed(_), _)))
-    }
-
-    fn failure(&self) -> Exit {
-        let failed = self.view.iter().flat_map(|view| &view.steps).find_map(|view| match &view.state {
-            crate::domain::run::StepState::Ended(Outcome::Failed(report), _) => Some(report.kind),
-            _ => None,
-        });
-        failed.map_or(Exit::Error, Exit::of)
-    }
 }

@@ -1,8 +1,10 @@
 //! Lines for people: errors, plans, events.
 
+use super::turns::Turns;
+use crate::domain::debt::Debt;
 use crate::domain::gate::{Gate, Verdict};
 use crate::domain::ids::RunId;
-use crate::domain::plan::{Plan, Step};
+use crate::domain::plan::{Plan, Step, StepKind};
 use crate::domain::report::Report;
 use crate::domain::run::{Outcome, Progress, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::time::{Stamp, brief};
@@ -131,8 +133,9 @@ pub fn step(number: usize, step: &Step) -> String {
 /// Turns events into lines; keeps what is needed to name steps and to leave out what says nothing new.
 #[derive(Debug, Default)]
 pub struct Teller {
-    names: Vec<&'static str>,
+    names: Vec<String>,
     shown: Option<(Stamp, Progress)>,
+    turns: Turns,
 }
 
 /// Progress is told at most this often, so that a log is not flooded by a countdown.
@@ -143,11 +146,11 @@ const MOST: usize = 12;
 
 impl Teller {
     fn adopt(&mut self, steps: &[Step]) {
-        self.names.extend(steps.iter().map(|step| step.kind.name()));
+        self.names.extend(steps.iter().map(named));
     }
 
     fn head(&self, at: Stamp, step: usize) -> String {
-        let name = self.names.get(step).copied().unwrap_or("?");
+        let name = self.names.get(step).map_or("?", String::as_str);
         format!("{} [{:>2}/{}] {name:<17} ", time(at), step + 1, self.names.len())
     }
 
@@ -171,7 +174,9 @@ impl Teller {
                 vec![format!("{} nothing is owed back any more", time(at))]
             }
             RunChange::Owes { debts } => {
-                debts.iter().map(|debt| format!("{} owed back: {}", time(at), debt.words())).collect()
+                // the marks of a roll go one by one: the report and the list of runs tell of the ones that are left
+                let told = debts.iter().filter(|debt| !matches!(debt, Debt::NodesMarked { .. }));
+                told.map(|debt| format!("{} owed back: {}", time(at), debt.words())).collect()
             }
             RunChange::StepStarted { step, attempt } => {
                 self.shown = None;
@@ -195,11 +200,16 @@ impl Teller {
                 .collect(),
             RunChange::Resumed { by, aborts, view, .. } => {
                 if let Some(view) = view {
-                    self.names = view.steps.iter().map(|step| step.step.kind.name()).collect();
+                    self.names = view.steps.iter().map(|step| named(&step.step)).collect();
                 }
                 let what = if *aborts { "put back what it left" } else { "go on" };
                 vec![format!("{} run {}: {what}, by {by}", time(at), event.run)]
             }
+            RunChange::TurnBegan { .. } | RunChange::Paced { .. } | RunChange::Child { .. } => {
+                self.turns.lines(event)
+            }
+            RunChange::Queued { why, .. } if why.is_empty() => Vec::new(),
+            RunChange::Queued { why, .. } => vec![format!("{} {why}", time(at))],
             RunChange::Compared { differences } => {
                 differences.iter().map(|one| format!("{} {}", time(at), one.words())).collect()
             }
@@ -238,7 +248,19 @@ fn decision(order: &RunCommand) -> Option<String> {
         RunCommand::Accept { gate, reason, .. } => Some(format!("gate {gate} accepted: {reason}")),
         RunCommand::Settle(quiet) => Some(format!("settles for {}", brief(*quiet))),
         RunCommand::Extend { by, .. } => Some(format!("may take {} longer", brief(*by))),
+        RunCommand::Interval { role, quiet } => {
+            Some(format!("the pause after each node ({role}) is {}", brief(*quiet)))
+        }
+        RunCommand::Postpone(_) => Some("put to the end of the queue".to_owned()),
         _ => None,
+    }
+}
+
+/// A step's name; a turn bears its node's.
+fn named(step: &Step) -> String {
+    match &step.node {
+        Some(node) if step.kind == StepKind::Turn => format!("{} {node}", step.kind.name()),
+        _ => step.kind.name().to_owned(),
     }
 }
 
@@ -248,6 +270,7 @@ pub fn title(plan: &Plan) -> String {
     let of = match &plan.resolve {
         Some(chosen) => format!(" of {} by {}", chosen.budget, chosen.remedy),
         None if nodes.is_empty() => String::new(),
+        None if nodes.len() > MOST => format!(" of {} nodes", nodes.len()),
         None => format!(" of {}", nodes.join(", ")),
     };
     format!("{}{of}, {}", plan.kind, crate::domain::text::count(plan.steps.len(), "step"))

@@ -21,6 +21,7 @@ fn asked(view: &EtcdView, node: &str) -> Result<Rung, Report> {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     demand(&Policy::default(), &request, World { nodes: Some(&nodes), etcd: Some(view), lock: None })
 }

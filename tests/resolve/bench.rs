@@ -101,6 +101,7 @@ impl Bench {
             blocked: false,
             lock: LockChoice::Take,
             resolve: Some(chosen),
+            roll: None,
         };
         let (facts, permit) = self.permit(&request).await;
         start(self.stage.backends.clone(), plan(&request, &facts), permit, OpId(1), false)

@@ -52,6 +52,7 @@ async fn put_back(bench: &Bench, record: &journal::Record) -> RunView {
         blocked: false,
         lock: LockChoice::Take,
         resolve: chosen.clone(),
+        roll: None,
     };
     let (_, permit) = bench.permit(&request).await;
     let plan = Plan {
@@ -61,6 +62,8 @@ async fn put_back(bench: &Bench, record: &journal::Record) -> RunView {
         drain: DrainOptions::default(),
         lock: LockChoice::Take,
         resolve: chosen,
+        parent: None,
+        roll: None,
     };
     follow(start(bench.stage.backends.clone(), plan, permit, OpId(3), true), |_| {}).await
 }

@@ -37,6 +37,7 @@ fn request(kind: Kind, node: &str) -> Request {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     }
 }
 

@@ -135,6 +135,7 @@ pub fn request(story: &Story) -> Request {
         blocked: false,
         lock: story.lock,
         resolve: None,
+        roll: None,
     }
 }
 

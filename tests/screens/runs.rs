@@ -217,6 +217,8 @@ fn advanced(done: usize) -> Model {
         drain: DrainOptions::default(),
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
+        parent: None,
     };
     tell(&mut model, at, RunChange::Planned { plan });
     for (index, (took_ms, words)) in ENDINGS[..done].iter().enumerate() {
@@ -395,6 +397,8 @@ pub fn several() -> Model {
         drain: DrainOptions::default(),
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
+        parent: None,
     };
     tell(&mut model, ago(60), RunChange::Planned { plan });
     for (index, words) in

@@ -17,6 +17,7 @@ pub fn permit(kind: Kind, nodes: &[&str]) -> Permit {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("granted")

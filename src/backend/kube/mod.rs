@@ -21,6 +21,7 @@ mod events;
 mod evict;
 mod fault;
 mod lease;
+mod mark;
 mod observe;
 mod others;
 mod owners;

@@ -91,6 +91,7 @@ pub(super) fn permit(kind: Kind, node: &str) -> Permit {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
@@ -114,6 +115,7 @@ pub(super) fn resolve_permit(
         blocked: false,
         lock: LockChoice::Take,
         resolve: Some(chosen),
+        roll: None,
     };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()

@@ -63,6 +63,7 @@ mod tests {
             blocked: false,
             lock: LockChoice::Take,
             resolve: None,
+            roll: None,
         };
         let permit = grant(&Policy::default(), &wanted, world, Assent::Key).expect("permit");
         let data = [("ClusterConfiguration".to_owned(), "kind: ClusterConfiguration\n".to_owned())].into();

@@ -29,7 +29,7 @@ pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOpti
         (false, false) => LockChoice::Take,
     };
     let blocked = drains && tally(model, &nodes, &drain).is_blocked();
-    Request { kind, nodes, drain, blocked, lock, resolve: None }
+    Request { kind, nodes, drain, blocked, lock, resolve: None, roll: None }
 }
 
 /// Puts the question, or says why the request is denied.
@@ -150,6 +150,7 @@ fn title(request: &Request) -> String {
         Kind::Uncordon => "Uncordon",
         Kind::Drain => "Drain",
         Kind::Reboot => "Reboot",
+        Kind::Roll => "Roll",
         Kind::PowerCycle => "Cut the power of",
         Kind::Snapshot => return "Take an etcd snapshot?".to_owned(),
         Kind::Unlock => return "Clear the maintenance lock?".to_owned(),
@@ -172,6 +173,7 @@ fn facts(model: &Model, request: &Request) -> Vec<Fact> {
         Kind::Uncordon => uncordon_facts(model, request, &mut facts),
         Kind::Drain => drain_facts(model, request, &tally, &mut facts),
         Kind::Reboot => reboot_facts(model, request, &tally, &mut facts),
+        Kind::Roll => facts.extend(super::roll::facts(model, request)),
         Kind::PowerCycle => facts.extend(super::host::power_facts(model, request)),
         Kind::Snapshot => snapshot_facts(model, &mut facts),
         Kind::Unlock => unlock_facts(model, &mut facts),
@@ -360,6 +362,7 @@ fn command(request: &Request) -> String {
         Kind::Uncordon => format!("kubectl uncordon {nodes}"),
         Kind::Drain => format!("kubectl drain {nodes}{}", flags(&request.drain)),
         Kind::Reboot => format!("pitstop run reboot {nodes}{}", flags(&request.drain)),
+        Kind::Roll => format!("{}{}", super::roll::command(request), flags(&request.drain)),
         Kind::PowerCycle => format!("pitstop run power-cycle {nodes}"),
         Kind::Snapshot => "pitstop snapshot".to_owned(),
         Kind::Unlock => "pitstop runs unlock".to_owned(),

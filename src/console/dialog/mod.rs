@@ -9,6 +9,7 @@ pub mod earlier;
 pub mod entry;
 pub mod host;
 pub mod resolve;
+pub mod roll;
 
 use super::keymap::Command;
 use crate::domain::guard::{Request, Rung};

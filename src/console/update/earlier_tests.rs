@@ -31,6 +31,8 @@ fn planned() -> RunChange {
         drain: crate::domain::config::DrainOptions::default(),
         lock: crate::domain::lock::LockChoice::Take,
         resolve: None,
+        roll: None,
+        parent: None,
     };
     RunChange::Planned { plan }
 }

@@ -31,6 +31,8 @@ fn node(model: &Model, event: &RunEvent) -> Option<NodeName> {
         | RunChange::Noted { step, .. }
         | RunChange::Held { step, .. }
         | RunChange::Decided { step, .. }
+        | RunChange::TurnBegan { step, .. }
+        | RunChange::Child { step, .. }
         | RunChange::StepEnded { step, .. } => run.steps.get(*step),
         _ => None,
     };
@@ -56,7 +58,13 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
         | RunChange::Foretold { .. }
         | RunChange::Asked { .. }
         | RunChange::Owes { .. }
+        | RunChange::Paced { .. }
         | RunChange::Window { .. } => None,
+        RunChange::TurnBegan { step, run: child } => {
+            Some((Level::Info, format!("{}: run {child}", name(*step))))
+        }
+        RunChange::Queued { why, .. } => (!why.is_empty()).then(|| (Level::Warn, why.clone())),
+        RunChange::Child { child, .. } => child_words(child),
         RunChange::Held { step, why } => Some((Level::Warn, format!("{}: {why}", name(*step)))),
         RunChange::GateRead { step, gate } => (!gate.verdict.is_open()).then(|| {
             (Level::Warn, format!("{}: gate {} is not passed: {}", name(*step), gate.name, gate.evidence))
@@ -75,6 +83,9 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
                 RunCommand::Accept { gate, reason, .. } => format!("gate {gate} accepted by {by}: {reason}"),
                 RunCommand::Settle(quiet) => format!("settles for {}, by {by}", brief(*quiet)),
                 RunCommand::Extend { by: more, .. } => format!("may take {} longer, by {by}", brief(*more)),
+                RunCommand::Interval { role, quiet } => {
+                    format!("pause after each node ({role}) is {}, by {by}", brief(*quiet))
+                }
                 _ => return None,
             };
             Some((Level::Warn, format!("{}: {what}", name(*step))))
@@ -90,6 +101,18 @@ fn words(model: &Model, event: &RunEvent) -> Option<(Level, String)> {
             Some((Level::Warn, format!("stopping; undo: {words}")))
         }
         RunChange::Finished { state, left } => Some(finished_words(*state, left)),
+    }
+}
+
+/// What the run of a node told, as far as it is worth a line of the roll.
+fn child_words(child: &RunEvent) -> Option<(Level, String)> {
+    match &child.change {
+        RunChange::Noted { text, warn: true, .. } => Some((Level::Warn, text.clone())),
+        RunChange::Held { why, .. } => Some((Level::Warn, why.clone())),
+        RunChange::StepEnded { outcome: outcome @ (Outcome::Failed(_) | Outcome::Warned(_)), .. } => {
+            Some(outcome_words(outcome))
+        }
+        _ => None,
     }
 }
 

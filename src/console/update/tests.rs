@@ -82,6 +82,8 @@ pub(super) fn with_run(kinds: &[StepKind]) -> Model {
         drain: crate::domain::config::DrainOptions::default(),
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
+        parent: None,
     };
     tell(&mut model, RunChange::Planned { plan });
     tell(&mut model, RunChange::State { state: RunState::Waiting, automatic: false });

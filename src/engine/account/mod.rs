@@ -199,6 +199,11 @@ fn ordered(order: &RunCommand) -> String {
         RunCommand::Accept { gate, reason, .. } => format!("accepted gate {gate}: {reason}"),
         RunCommand::Settle(quiet) => format!("set the quiet time to {}", crate::domain::time::brief(*quiet)),
         RunCommand::Extend { by, .. } => format!("gave it {} more", crate::domain::time::brief(*by)),
+        RunCommand::Interval { role, quiet } => {
+            format!("set the pause after each node ({role}) to {}", crate::domain::time::brief(*quiet))
+        }
+        RunCommand::Postpone(_) => "put it to the end of the queue".to_owned(),
+        RunCommand::Turn { order, .. } => format!("told the run of the node: {}", ordered(order)),
     }
 }
 

@@ -16,6 +16,7 @@ fn header(at: i64) -> Header {
         run: "r1".into(),
         kind: Kind::Reboot,
         nodes: vec!["cp-1".into()],
+        parent: None,
         context: "sim".into(),
         holder: "ann@desk".into(),
         confirmed: "typed".into(),
@@ -52,6 +53,8 @@ fn begun(dir: &Path) -> Journal {
         drain: crate::domain::config::DrainOptions::default(),
         lock: crate::domain::lock::LockChoice::default(),
         resolve: None,
+        roll: None,
+        parent: None,
     };
     tell(&journal, 1000, RunChange::Planned { plan });
     tell(&journal, 1001, RunChange::StepStarted { step: 0, attempt: 1 });

@@ -51,7 +51,7 @@ impl Driver {
         stop.unwrap_or(Attempt::Ended(outcome))
     }
 
-    fn job(&self, index: usize) -> Option<Job> {
+    pub(in crate::engine) fn job(&self, index: usize) -> Option<Job> {
         let mut step = self.shared.voice.view()?.steps.get(index)?.step.clone();
         if step.kind == StepKind::Settle {
             let planned =

@@ -80,7 +80,7 @@ impl Driver {
         let plan = &self.shared.plan;
         let is_asked = match end {
             RunState::Aborted => plan.kind != Kind::Snapshot,
-            RunState::Done => plan.kind == Kind::Reboot,
+            RunState::Done => matches!(plan.kind, Kind::Reboot | Kind::Roll),
             _ => false,
         };
         if !is_asked {
@@ -100,6 +100,11 @@ impl Driver {
     /// who, what and when; when it left nothing else, the lock is given back instead.
     pub(super) async fn farewell(&mut self, end: RunState) -> Vec<String> {
         let Some(view) = self.shared.voice.view() else { return Vec::new() };
+        if self.shared.plan.parent.is_some() {
+            // the lock is the roll's
+            self.shared.keep(None);
+            return left(&view, end);
+        }
         let (Some(keeper), false) =
             (self.shared.keep(None), matches!(end, RunState::Done | RunState::Aborted))
         else {

@@ -10,21 +10,24 @@ mod takeover;
 mod window;
 
 pub use takeover::{may_take_over, put_back, resume};
+pub(super) use takeover::{put_back_within, resume_within};
 
 use super::job::Shared;
 use super::journal;
+use super::roll::{Kin, Turned};
 use super::settings::{Backends, Settings};
 use super::voice::Voice;
 use crate::backend::clock::now;
-use crate::domain::guard::Permit;
+use crate::domain::guard::{Assent, Permit};
 use crate::domain::ids::{OpId, RunId};
-use crate::domain::plan::{Kind, Plan};
+use crate::domain::plan::{Kind, Plan, StepKind};
 use crate::domain::report::Report;
 use crate::domain::resume::Again;
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState};
 use crate::domain::undo::LEFT_OUT;
 use crate::domain::window::Opening;
 use attempt::Attempt;
+use futures::FutureExt;
 use orders::Decision;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -46,16 +49,41 @@ pub struct Run {
 /// Starts a run as one task. It goes on when nobody listens, and ends by itself, by an abort, or by `cancel`.
 pub fn start(backends: Backends, plan: Plan, permit: Permit, op: OpId, is_automatic: bool) -> Run {
     let id = run_id(&plan);
+    begin(backends, plan, permit, op, id, is_automatic, None)
+}
+
+/// Starts the run of a node that is a part of a roll; it goes on by itself until something is not green.
+pub(super) fn begin_within(
+    backends: Backends,
+    plan: Plan,
+    permit: Permit,
+    op: OpId,
+    id: RunId,
+    kin: Kin,
+) -> Run {
+    begin(backends, plan, permit, op, id, true, Some(kin))
+}
+
+fn begin(
+    backends: Backends,
+    plan: Plan,
+    permit: Permit,
+    op: OpId,
+    id: RunId,
+    is_automatic: bool,
+    kin: Option<Kin>,
+) -> Run {
     let (commands, orders) = mpsc::channel(16);
     let (tell, events) = mpsc::channel(256);
     let cancel = CancellationToken::new();
-    let driver = Beginning { backends, plan, permit, op, id: id.clone(), tell };
-    tokio::spawn(driver.run(orders, is_automatic, cancel.clone()));
+    let driver = Beginning { backends, plan, permit, op, id: id.clone(), tell, kin };
+    // a roll begins runs in its own: the type must not contain itself
+    tokio::spawn(driver.run(orders, is_automatic, cancel.clone()).boxed());
     Run { id, commands, events, cancel }
 }
 
 /// `KIND-NODE-YYYYMMDDTHHMMSS-xxxx`
-fn run_id(plan: &Plan) -> RunId {
+pub(super) fn run_id(plan: &Plan) -> RunId {
     let time = jiff::Timestamp::from_millisecond(now().0)
         .map_or_else(|_| "0".to_owned(), |at| at.strftime("%Y%m%dT%H%M%S").to_string());
     let object = match (&plan.resolve, plan.nodes.first()) {
@@ -73,6 +101,7 @@ fn header(run: &RunId, plan: &Plan, settings: &Settings, permit: &Permit) -> jou
         run: run.clone(),
         kind: plan.kind,
         nodes: plan.nodes.clone(),
+        parent: plan.parent.clone(),
         context: settings.context.clone(),
         holder: settings.holder.clone(),
         confirmed: permit.assent().name().to_owned(),
@@ -89,6 +118,7 @@ struct Beginning {
     op: OpId,
     id: RunId,
     tell: mpsc::Sender<RunEvent>,
+    kin: Option<Kin>,
 }
 
 impl Beginning {
@@ -101,7 +131,8 @@ impl Beginning {
         };
         let voice = Voice::new(self.op, self.id.clone(), self.tell, journal);
         let plan = self.plan.clone();
-        let shared = Arc::new(Shared::new(self.backends, self.permit, self.id, self.plan, voice));
+        let shared = Shared::new(self.backends, self.permit, self.id, self.plan, voice).within(self.kin);
+        let shared = Arc::new(shared);
         shared.voice.tell(RunChange::Planned { plan }).await;
         let mut driver = Driver::new(shared, orders, is_automatic, cancel);
         if let Some(report) = trouble {
@@ -114,11 +145,11 @@ impl Beginning {
     }
 }
 
-struct Driver {
-    shared: Arc<Shared>,
-    orders: mpsc::Receiver<RunCommand>,
-    is_automatic: bool,
-    is_paused: bool,
+pub(super) struct Driver {
+    pub(super) shared: Arc<Shared>,
+    pub(super) orders: mpsc::Receiver<RunCommand>,
+    pub(super) is_automatic: bool,
+    pub(super) is_paused: bool,
     /// An abort is carried out: another one adds nothing.
     is_undoing: bool,
     /// A step of an action ended with a warning: unless it goes on by itself, the next change waits for a confirmation.
@@ -131,8 +162,8 @@ struct Driver {
     is_by_hand: bool,
     /// The window as it was told last.
     window: Option<Opening>,
-    cancel: CancellationToken,
-    state: Option<(RunState, bool)>,
+    pub(super) cancel: CancellationToken,
+    pub(super) state: Option<(RunState, bool)>,
 }
 
 impl Driver {
@@ -176,10 +207,22 @@ impl Driver {
         self.look_at_window().await;
         let mut index = 0;
         let mut is_decided = false;
+        let mut end = RunState::Done;
         while let Some(step) = self.shared.plan.steps.get(index).cloned() {
             if let Some(why) = step.not_applicable {
                 self.pass_over(index, why).await;
                 index += 1;
+                continue;
+            }
+            if step.kind == StepKind::Turn {
+                match self.turns().await {
+                    Turned::Over(false) => {}
+                    Turned::Over(true) => end = RunState::Failed,
+                    Turned::Aborted => return self.put_back().await,
+                    Turned::Failed => return RunState::Failed,
+                    Turned::Interrupted => return RunState::Interrupted,
+                }
+                index = self.behind_turns(index);
                 continue;
             }
             let again = self.course.get(index).copied().unwrap_or(Again::Go);
@@ -223,11 +266,14 @@ impl Driver {
                 }
             }
         }
-        RunState::Done
+        end
     }
 
     /// A warning ends the automatic mode of a run in steps.
     async fn warned(&mut self, index: usize, words: &str) {
+        if self.is_told_only(index) {
+            return;
+        }
         if self.asks() && std::mem::replace(&mut self.is_automatic, false) {
             let name = self.shared.plan.steps.get(index).map_or("the step", |step| step.kind.name());
             let why = format!("{name} was not green: {words}");
@@ -235,12 +281,25 @@ impl Driver {
         }
     }
 
-    /// Whether the steps of this run wait for a confirmation each; for single actions the dialog was the confirmation.
-    fn asks(&self) -> bool {
-        self.shared.plan.kind == Kind::Reboot
+    /// Warnings of a roll that its nodes meet again in their own runs (the forecast, when nobody is there to read it), or after
+    /// which only marks and the lock are given back.
+    fn is_told_only(&self, index: usize) -> bool {
+        let is_by_flag = matches!(self.shared.permit.assent(), Assent::Flag { .. });
+        let kind = self.shared.plan.steps.get(index).map(|step| step.kind);
+        self.shared.plan.kind == Kind::Roll
+            && match kind {
+                Some(StepKind::Predict) => is_by_flag,
+                Some(StepKind::Components | StepKind::Untaint) => true,
+                _ => false,
+            }
     }
 
-    async fn enter(&mut self, state: RunState) {
+    /// Whether the steps of this run wait for a confirmation each; for single actions the dialog was the confirmation.
+    fn asks(&self) -> bool {
+        matches!(self.shared.plan.kind, Kind::Reboot | Kind::Roll) || self.shared.plan.parent.is_some()
+    }
+
+    pub(super) async fn enter(&mut self, state: RunState) {
         let now = (state, self.is_automatic);
         if self.state != Some(now) {
             self.state = Some(now);
@@ -249,7 +308,7 @@ impl Driver {
         }
     }
 
-    async fn pass_over(&mut self, step: usize, why: String) {
+    pub(super) async fn pass_over(&mut self, step: usize, why: String) {
         // the next step waits anew: whoever listens has to hear of it although the state is the same
         self.state = None;
         let outcome = Outcome::Skipped(why);

@@ -120,7 +120,7 @@ impl Driver {
     }
 
     /// Tells who decided what, and passes the decision on.
-    pub(super) async fn decided<T>(&self, step: usize, order: RunCommand, decision: T) -> T {
+    pub(in crate::engine) async fn decided<T>(&self, step: usize, order: RunCommand, decision: T) -> T {
         let by = self.shared.backends.settings.holder.clone();
         self.shared.voice.tell(RunChange::Decided { step, order, by }).await;
         decision
@@ -166,13 +166,13 @@ impl Driver {
         }
     }
 
-    pub(super) async fn pause(&mut self, index: usize) {
+    pub(in crate::engine) async fn pause(&mut self, index: usize) {
         self.is_automatic = false;
         self.is_paused = true;
         self.decided(index, RunCommand::Pause, ()).await;
     }
 
-    pub(super) async fn go_on(&mut self, index: usize) {
+    pub(in crate::engine) async fn go_on(&mut self, index: usize) {
         self.is_automatic = true;
         self.is_paused = false;
         self.decided(index, RunCommand::Automatic, ()).await;

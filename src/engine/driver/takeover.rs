@@ -7,13 +7,16 @@ use super::{Driver, Run, header};
 use crate::backend::error::Error;
 use crate::domain::guard::Permit;
 use crate::domain::ids::{NodeName, OpId};
+use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::resume::{course, obstacle};
 use crate::domain::run::{RunChange, RunCommand, RunState, RunView};
 use crate::engine::job::{Shared, pause};
-use crate::engine::journal::{Journal, Line, Record};
+use crate::engine::journal::{self, Journal, Line, Record};
+use crate::engine::roll::Kin;
 use crate::engine::settings::{Backends, Settings};
 use crate::engine::voice::Voice;
+use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -34,7 +37,37 @@ pub fn resume(
     op: OpId,
     is_automatic: bool,
 ) -> Result<Run, Report> {
-    take_over(backends, record, permit, op, is_automatic, false)
+    let ways = Ways { is_automatic, aborts: false, kin: None };
+    take_over(backends, record, permit, op, ways)
+}
+
+/// Goes on with the run of a node that is a part of a roll.
+pub(in crate::engine) fn resume_within(
+    backends: Backends,
+    record: &Record,
+    permit: Permit,
+    op: OpId,
+    kin: Kin,
+) -> Result<Run, Report> {
+    take_over(backends, record, permit, op, Ways { is_automatic: true, aborts: false, kin: Some(kin) })
+}
+
+/// Puts back what such a run left.
+pub(in crate::engine) fn put_back_within(
+    backends: Backends,
+    record: &Record,
+    permit: Permit,
+    op: OpId,
+    kin: Kin,
+) -> Result<Run, Report> {
+    take_over(backends, record, permit, op, Ways { is_automatic: true, aborts: true, kin: Some(kin) })
+}
+
+/// How a run is taken over.
+struct Ways {
+    is_automatic: bool,
+    aborts: bool,
+    kin: Option<Kin>,
 }
 
 /// Puts back what such a run left changed; each step of that waits for its confirmation unless it is automatic.
@@ -48,7 +81,7 @@ pub fn put_back(
     op: OpId,
     is_automatic: bool,
 ) -> Result<Run, Report> {
-    take_over(backends, record, permit, op, is_automatic, true)
+    take_over(backends, record, permit, op, Ways { is_automatic, aborts: true, kin: None })
 }
 
 /// Why a run cannot be gone on with, or put back, here.
@@ -56,6 +89,23 @@ pub fn put_back(
 /// # Errors
 /// The reason, in a sentence.
 pub fn may_take_over(record: &Record, settings: &Settings, aborts: bool) -> Result<(), Report> {
+    deny_part_of_roll(record, settings)?;
+    may_be_taken(record, settings, aborts)
+}
+
+/// The run of one node of a roll is gone on with, and put back, by the roll, which holds the lock for it.
+fn deny_part_of_roll(record: &Record, settings: &Settings) -> Result<(), Report> {
+    let Some(roll) = &record.header.parent else { return Ok(()) };
+    let path = journal::directory(&settings.state_dir).join(format!("{roll}.jsonl"));
+    if !path.exists() {
+        return Ok(());
+    }
+    let words = format!("run {} is a part of {roll}", record.header.run);
+    Err(Report::new(FailureKind::Denied, words)
+        .hint(format!("pitstop runs resume {roll}, or pitstop runs abort {roll}")))
+}
+
+fn may_be_taken(record: &Record, settings: &Settings, aborts: bool) -> Result<(), Report> {
     let no = |words: String| Report::new(FailureKind::Denied, words);
     let header = record.last_header();
     let run = &header.run;
@@ -90,12 +140,15 @@ fn take_over(
     record: &Record,
     permit: Permit,
     op: OpId,
-    is_automatic: bool,
-    aborts: bool,
+    ways: Ways,
 ) -> Result<Run, Report> {
+    let Ways { is_automatic, aborts, kin } = ways;
     let (journal, mut record) = Journal::reopen(&record.path)?;
     let settings = &backends.settings;
-    may_take_over(&record, settings, aborts)?;
+    may_be_taken(&record, settings, aborts)?;
+    if kin.is_none() {
+        deny_part_of_roll(&record, settings)?;
+    }
     let damaged = || Report::new(FailureKind::Local, format!("{}: it holds no plan", record.path.display()));
     let view = record.view.take().ok_or_else(damaged)?;
     let plan = record.plan().cloned().ok_or_else(damaged)?;
@@ -113,17 +166,19 @@ fn take_over(
     let (tell, events) = mpsc::channel(256);
     let cancel = CancellationToken::new();
     let voice = Voice::resumed(op, view.clone(), tell, journal);
-    let shared = Shared::new(backends, permit, id.clone(), plan, voice).remembering(record.memory.clone());
+    let shared =
+        Shared::new(backends, permit, id.clone(), plan, voice).remembering(record.memory.clone()).within(kin);
     hold_to(&shared, &record, &view);
     let mut driver = Driver::new(Arc::new(shared), orders, is_automatic, cancel.clone());
     driver.course = course;
-    driver.asks_to_undo = true;
+    driver.asks_to_undo = driver.shared.plan.parent.is_none();
     let resumed = RunChange::Resumed { by, confirmed, aborts, view: Some(Box::new(view)) };
-    tokio::spawn(async move {
+    let work = async move {
         driver.shared.voice.tell(resumed).await;
         let end = if aborts { driver.put_back().await } else { driver.go_on_with().await };
         driver.finish(end).await;
-    });
+    };
+    tokio::spawn(work.boxed());
     Ok(Run { id, commands, events, cancel })
 }
 
@@ -160,6 +215,10 @@ impl Driver {
 
     /// The nodes are still there, and still the same.
     async fn same_nodes(&self) -> Result<(), Report> {
+        if self.shared.plan.kind == Kind::Roll {
+            // the run of each node looks at its own; a node that was replaced was meant to be
+            return Ok(());
+        }
         let memory = self.shared.memory();
         for node in &self.shared.plan.nodes {
             let known = memory.found.as_ref().and_then(|found| found.nodes.get(node));

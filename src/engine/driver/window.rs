@@ -13,7 +13,9 @@ impl Driver {
     pub(super) async fn look_at_window(&mut self) {
         let opening = self.opening().await;
         let is_by_person = !matches!(self.shared.permit.assent(), Assent::Flag { .. });
-        self.is_by_hand = is_by_person && !self.asks() && !opening.is_open();
+        // the run of a node was confirmed as a whole with its turn
+        let is_whole = !self.asks() || self.shared.plan.parent.is_some();
+        self.is_by_hand = is_by_person && is_whole && !opening.is_open();
     }
 
     /// How the window is now; told when it is another than before.
@@ -34,7 +36,7 @@ impl Driver {
     }
 
     /// Why the step may not begin by itself now.
-    pub(super) async fn shut(&mut self, index: usize) -> Option<String> {
+    pub(in crate::engine) async fn shut(&mut self, index: usize) -> Option<String> {
         if !self.shared.plan.steps.get(index).is_some_and(|step| step.kind.changes()) {
             return None;
         }
@@ -43,7 +45,7 @@ impl Driver {
     }
 
     /// Ends the automatic mode before a step that may not begin by itself; `true` = it did.
-    pub(super) async fn hold(&mut self, index: usize) -> bool {
+    pub(in crate::engine) async fn hold(&mut self, index: usize) -> bool {
         // putting back is no change that could wait for the next night
         if self.is_undoing || !self.is_alone() {
             return false;

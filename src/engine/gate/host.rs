@@ -72,6 +72,10 @@ pub(super) fn ready(scene: &Scene) -> Gate {
 /// The boot is another one than before, and the kubelet of that boot has reported.
 pub(super) fn boot(scene: &Scene, memory: &Memory) -> Gate {
     const ASKS: &str = "the node runs another boot than before, by its own word and its host's";
+    if let (Some(name), None) = (&memory.serviced, &memory.boot_before) {
+        let why = format!("the command {name} was run for it: whether it booted is not asked");
+        return not_applicable(scene, names::BOOT, ASKS, &why);
+    }
     let (Some(before), Some(row)) = (&memory.boot_before, scene.target()) else {
         return unknown(scene, names::BOOT, ASKS, &absent("the boot before is not known"));
     };

@@ -147,6 +147,7 @@ pub(super) fn critical(scene: &Scene, baseline: &Baseline, with_unplaced: bool) 
         .iter()
         // the static pods of control planes have a gate of their own
         .filter(|pod| !(scene.node.is_none() && pod.mirror))
+        .filter(|pod| pod.node.as_ref().is_none_or(|node| !scene.excused.contains(node)))
         .filter(|pod| is_off(pod) && !baseline.0.contains(&whose(pod)))
         .map(|pod| offender(pod, format!("is not Ready{}", why(pod))))
         .collect();

@@ -20,7 +20,7 @@ use crate::domain::time::Stamp;
 use crate::engine::memory::Memory;
 use crate::engine::settings::{Backends, Settings};
 use futures::FutureExt;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a reading is for: decides what is asked.
@@ -112,6 +112,8 @@ pub struct Scene {
     pub node: Option<NodeName>,
     /// Whether that node has a control plane or etcd, as far as it can be told (unknown = yes).
     pub is_master: bool,
+    /// Nodes that another run of the same roll has in work: what is not Ready on them is no surprise.
+    pub excused: BTreeSet<NodeName>,
     /// Who we are.
     pub settings: Settings,
     /// The nodes.
@@ -219,6 +221,7 @@ impl Scene {
             clock,
             node: node.cloned(),
             is_master,
+            excused: BTreeSet::new(),
             settings: settings.clone(),
             nodes: rows.map(|rows| rows.into_iter().map(|row| (row.key(), row)).collect()),
             beats,

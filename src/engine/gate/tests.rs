@@ -112,6 +112,7 @@ pub(super) fn scene() -> Scene {
         at: NOW,
         node: Some("cp-2".into()),
         is_master: true,
+        excused: std::collections::BTreeSet::new(),
         settings: settings(),
         nodes: Ok(nodes.map(|row| (row.key(), row)).collect()),
         beats: Ok(()),

@@ -47,6 +47,8 @@ pub struct Record {
     pub unanswered: Vec<String>,
     /// Its process still has the journal open.
     pub is_alive: bool,
+    /// For a roll: one of its nodes may have been asked to reboot, and its run is not over.
+    pub has_turns_asked: bool,
     /// The last line was cut off.
     pub is_torn: bool,
     /// Length of the whole lines, in bytes.
@@ -93,8 +95,9 @@ impl Record {
         let plan = self.plan();
         let (drain, lock) = plan.map(|plan| (plan.drain.clone(), plan.lock)).unwrap_or_default();
         let resolve = plan.and_then(|plan| plan.resolve.clone());
+        let roll = plan.and_then(|plan| plan.roll.as_ref()).map(|roll| Box::new(roll.options.clone()));
         let header = &self.header;
-        Request { kind: header.kind, nodes: header.nodes.clone(), drain, blocked: false, lock, resolve }
+        Request { kind: header.kind, nodes: header.nodes.clone(), drain, blocked: false, lock, resolve, roll }
     }
 
     /// Its plan.
@@ -117,7 +120,8 @@ impl Record {
             let change = format!("reboot {node}");
             self.changes.iter().any(|known| known.words == change)
         };
-        self.memory.reboot_requested.is_some() && self.header.nodes.iter().any(is_announced)
+        self.has_turns_asked
+            || self.memory.reboot_requested.is_some() && self.header.nodes.iter().any(is_announced)
     }
 }
 
@@ -176,6 +180,7 @@ pub(super) fn parse(path: &Path, text: &[u8], is_alive: bool) -> Result<Record, 
         changes: Vec::new(),
         unanswered: Vec::new(),
         is_alive,
+        has_turns_asked: false,
         is_torn: false,
         length: u64::try_from(whole).unwrap_or(u64::MAX),
     };
@@ -199,6 +204,7 @@ pub(super) fn parse(path: &Path, text: &[u8], is_alive: bool) -> Result<Record, 
         view.debts.clone_from(&record.memory.debts);
     }
     record.is_torn = is_torn;
+    super::turns::attach(path, &mut record);
     Ok(record)
 }
 

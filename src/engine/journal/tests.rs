@@ -13,6 +13,7 @@ fn header(run: &str) -> Header {
         run: run.into(),
         kind: Kind::Reboot,
         nodes: vec!["cp-1".into()],
+        parent: None,
         context: "sim".into(),
         holder: "ann@desk".into(),
         confirmed: "typed".into(),
@@ -35,6 +36,8 @@ fn begun(dir: &Path) -> Journal {
         drain: crate::domain::config::DrainOptions::default(),
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
+        parent: None,
     };
     for change in [
         RunChange::Planned { plan },

@@ -25,6 +25,7 @@ fn request(kind: Kind, nodes: &[&str]) -> Request {
         blocked: false,
         lock: LockChoice::Take,
         resolve: None,
+        roll: None,
     }
 }
 

@@ -1,5 +1,9 @@
 //! One function per step: its words, its command, its gates and its deadline.
 
+mod roll;
+
+pub(super) use roll::{command, components, mark, predict_all, take_marks};
+
 use super::{Facts, gate_time};
 use crate::domain::config::DrainOptions;
 use crate::domain::ids::NodeName;

@@ -121,6 +121,7 @@ async fn attempt(job: &Job, debt: &Debt) -> Result<Paid, Error> {
         Debt::BudgetChanged { .. } => budget(job, debt).await,
         Debt::OwnerScaled { .. } => owner(job, debt).await,
         Debt::HpaRaised { .. } => autoscaler(job, debt).await,
+        Debt::NodesMarked { nodes } => super::super::step::take_marks(job, nodes).await.map(Paid::Restored),
     }
 }
 

@@ -130,7 +130,7 @@ async fn still_ours(job: &Job, debt: &Debt) -> Result<(), Report> {
             let min = seen.min.unwrap_or(1);
             if min == *ours { Ok(()) } else { Err(changed(autoscaler, &min.to_string())) }
         }
-        Debt::BudgetChanged { .. } => Ok(()),
+        Debt::BudgetChanged { .. } | Debt::NodesMarked { .. } => Ok(()),
     }
 }
 

@@ -2,17 +2,27 @@
 
 use crate::backend::clock::now;
 use crate::backend::error::Error;
+use crate::domain::ids::RunId;
 use crate::domain::node::{CordonNote, NodeRow};
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
-use crate::domain::run::Outcome;
+use crate::domain::run::{Outcome, RunView};
 use crate::engine::job::{Ending, Job};
 
 /// Whether the node's cordon is of this run, by the note on the node itself: the node was schedulable before.
 pub(super) fn is_ours(job: &Job, row: &NodeRow) -> bool {
+    let is_of_run = |run: &RunId| *run == job.shared.run || is_of_turn(job, run);
     row.cordon
         .as_ref()
-        .is_some_and(|note| note.run.as_ref() == Some(&job.shared.run) && note.prior_cordoned != Some(true))
+        .is_some_and(|note| note.run.as_ref().is_some_and(is_of_run) && note.prior_cordoned != Some(true))
+}
+
+/// Whether it is the run of a node of this roll.
+fn is_of_turn(job: &Job, run: &RunId) -> bool {
+    let turns = |view: &RunView| {
+        view.roll.as_ref().is_some_and(|roll| roll.turns.iter().any(|turn| turn.run.as_ref() == Some(run)))
+    };
+    job.shared.voice.look(turns).unwrap_or(false)
 }
 
 /// Whether the cordon was left behind by the very run whose lock this run took over, on a node that was schedulable

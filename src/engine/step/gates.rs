@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 async fn look(job: &Job, purpose: Purpose) -> Result<(Scene, Vec<Gate>), Report> {
     let node = job.node()?;
-    let scene = Scene::read(job.backends(), Some(node), purpose).await;
+    let mut scene = Scene::read(job.backends(), Some(node), purpose).await;
+    scene.excused = job.shared.siblings();
     let weigh = |gate: Gate| job.shared.accepted.weigh(gate, job.step.kind).until(job.deadline);
     let gates: Vec<Gate> = judge(&scene).into_iter().map(weigh).collect();
     for gate in &gates {
@@ -61,7 +62,7 @@ fn still_fits(job: &Job, scene: &Scene) -> Result<(), Report> {
 
 fn before(job: &Job) -> Purpose {
     Purpose::Before {
-        run: Some(job.shared.run.clone()),
+        run: Some(job.shared.lock_run().clone()),
         is_locked: job.shared.keeper().is_some(),
         lock: job.shared.plan.lock,
     }
@@ -76,7 +77,8 @@ pub(super) async fn preflight(job: &Job) -> Ending {
         return Err(report);
     }
     remember(job, &scene)?;
-    let away = workers_away(&scene);
+    // how many workers may be away is the roll's matter, where there is one
+    let away = if job.shared.plan.parent.is_some() { Vec::new() } else { workers_away(&scene) };
     let passed = count(gates.len(), "gate");
     if away.is_empty() {
         Ok(Outcome::Done(format!("{passed} passed")))

@@ -5,12 +5,15 @@
 
 mod back;
 mod backup;
+mod command;
+mod components;
 mod cordon;
 mod drain;
 mod gates;
 mod hold;
 mod leader;
 mod lock;
+mod marks;
 mod patch;
 mod power;
 mod predict;
@@ -19,8 +22,11 @@ mod reboot;
 mod residual;
 mod restore;
 
+pub(super) use marks::{take_mark, take_marks};
+
 use super::job::{Ending, Job};
-use super::resolve;
+use super::{resolve, roll};
+use crate::domain::plan::Kind;
 use crate::domain::plan::StepKind;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -31,6 +37,7 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Preflight => gates::preflight(job).boxed(),
         StepKind::Lock => lock::take(job).boxed(),
         StepKind::Backup => backup::backup(job).boxed(),
+        StepKind::Predict if job.shared.plan.kind == Kind::Roll => roll::predict(job).boxed(),
         StepKind::Predict => predict::predict(job).boxed(),
         StepKind::Cordon => cordon::cordon(job).boxed(),
         StepKind::MoveLeader => leader::move_away(job).boxed(),
@@ -51,5 +58,10 @@ pub fn perform(job: &Job) -> BoxFuture<'_, Ending> {
         StepKind::Aftermath => resolve::aftermath(job).boxed(),
         StepKind::Restore => restore::restore(job).boxed(),
         StepKind::Clear => lock::clear(job).boxed(),
+        StepKind::Taint => marks::mark(job).boxed(),
+        StepKind::Turn => roll::put_back_turn(job).boxed(),
+        StepKind::Command => command::run(job).boxed(),
+        StepKind::Components => components::look(job).boxed(),
+        StepKind::Untaint => marks::take_away(job).boxed(),
     }
 }

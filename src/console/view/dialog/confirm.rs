@@ -205,7 +205,7 @@ fn verb(kind: Kind) -> &'static str {
         Kind::Cordon => "cordons",
         Kind::Uncordon => "uncordons",
         Kind::Drain => "drains",
-        Kind::Reboot => "begins the run",
+        Kind::Reboot | Kind::Roll => "begins the run",
         Kind::PowerCycle => "cuts the power",
         Kind::Snapshot => "takes it",
         Kind::Unlock => "clears it",

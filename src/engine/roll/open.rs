@@ -1,0 +1,264 @@
+//! Which node's turn begins next, and why none does: looked at anew each time, with the nodes as they are now.
+
+use super::board::{Board, canary, rests};
+use crate::backend::clock::now;
+use crate::domain::feed::{Row, Table};
+use crate::domain::guard::{Assent, World, may_turn};
+use crate::domain::ids::NodeName;
+use crate::domain::node::NodeRow;
+use crate::domain::roll::{Group, RollAction, RollView, Room, Turn, TurnView, room, unavailable};
+use crate::domain::run::{Outcome, RunChange, RunView, StepState};
+use crate::domain::time::{Stamp, brief};
+use crate::engine::driver::Driver;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What is found about the next turn.
+enum Next {
+    /// This one may begin.
+    Begin(usize),
+    /// None may yet: why, and when to look again. `true` = it is not a matter of our own nodes or pauses.
+    Wait(String, Option<Stamp>, bool),
+    /// The canary is to be looked at.
+    Look(String, usize),
+    /// There is none.
+    None,
+}
+
+impl Driver {
+    /// Lets begin what may, and says what is waited for; when to look again at the latest.
+    pub(super) async fn open(&mut self, board: &mut Board) -> Option<Stamp> {
+        loop {
+            if board.is_ending || (!board.failed.is_empty() && !self.keeps_going()) {
+                self.pace(board, String::new(), None, None).await;
+                return None;
+            }
+            if let Some((_, child)) = board.stuck() {
+                let text = format!("no other node begins while {} wants a decision", child.node);
+                self.pace(board, text, None, None).await;
+                return None;
+            }
+            match self.next_turn(board).await {
+                Next::None => {
+                    board.idle = None;
+                    self.pace(board, String::new(), None, None).await;
+                    return None;
+                }
+                Next::Wait(text, until, is_odd) => {
+                    return self.wait_for_turn(board, text, until, is_odd).await;
+                }
+                Next::Look(text, step) => {
+                    if let Some(wake) = self.release(board, text, step).await {
+                        return wake;
+                    }
+                }
+                Next::Begin(step) => {
+                    board.idle = None;
+                    if board.confirmed.take_if(|confirmed| *confirmed == step).is_none() {
+                        // a window that closes ends the automatic mode, as everywhere
+                        let is_held = self.hold(step).await;
+                        if is_held || !self.is_automatic {
+                            let text = self.asks_for(step);
+                            self.pace(board, text, None, Some(step)).await;
+                            return None;
+                        }
+                    }
+                    self.begin_turn(board, step).await;
+                }
+            }
+        }
+    }
+
+    fn asks_for(&self, step: usize) -> String {
+        let node = self.shared.plan.steps.get(step).and_then(|step| step.node.clone());
+        node.map_or_else(String::new, |node| format!("{node} is next: N begins its turn"))
+    }
+
+    /// Nothing may begin now. When nothing is under way either, and that does not pass, somebody has to look.
+    async fn wait_for_turn(
+        &mut self,
+        board: &mut Board,
+        text: String,
+        until: Option<Stamp>,
+        is_odd: bool,
+    ) -> Option<Stamp> {
+        let timing = &self.shared.backends.settings.timing;
+        let patience = timing.ready;
+        // what others have to change is looked at again; our own runs and pauses tell by themselves
+        let again = until.or_else(|| is_odd.then(|| now().plus(timing.poll.max(Duration::from_secs(1)))));
+        if !is_odd || !board.active.is_empty() {
+            board.idle = None;
+        } else if board.idle.get_or_insert_with(Instant::now).elapsed() >= patience {
+            if std::mem::replace(&mut self.is_automatic, false) {
+                let step = self.first_queued().unwrap_or(0);
+                let why = format!("{text}; for {} nothing changed that", brief(patience));
+                self.shared.voice.tell(RunChange::Held { step, why }).await;
+            }
+            let next = self.first_queued();
+            self.pace(board, text, until, next).await;
+            return again;
+        }
+        self.pace(board, text, until, None).await;
+        again
+    }
+
+    /// The pause after the canary: whoever sits there looks and goes on; with `--yes` a time passes.
+    /// `Some` = not released yet.
+    async fn release(&mut self, board: &mut Board, text: String, step: usize) -> Option<Option<Stamp>> {
+        if board.confirmed == Some(step) {
+            board.is_released = true;
+            return None;
+        }
+        if std::mem::replace(&mut self.is_automatic, false) {
+            self.shared.voice.tell(RunChange::Held { step, why: text.clone() }).await;
+        }
+        self.pace(board, text, None, Some(step)).await;
+        Some(None)
+    }
+
+    fn first_queued(&self) -> Option<usize> {
+        self.shared.voice.look(|view| view.roll.as_ref()?.queue.first().copied()).flatten()
+    }
+
+    async fn next_turn(&self, board: &mut Board) -> Next {
+        let Some(view) = self.shared.voice.view() else { return Next::None };
+        let Some(roll) = view.roll.as_deref() else { return Next::None };
+        let waiting: Vec<&TurnView> = roll.queue.iter().filter_map(|step| roll.turn(*step)).collect();
+        let Some(group) = waiting.iter().map(|turn| turn.group).min() else { return Next::None };
+        // the groups come one after the other
+        let is_earlier = |step: &usize| roll.turn(*step).is_some_and(|turn| turn.group < group);
+        let is_one = group != Group::Workers && !board.active.is_empty();
+        if is_one || board.active.keys().any(is_earlier) {
+            return Next::Wait(String::new(), None, false);
+        }
+        let now = now();
+        let rests = rests(roll, now);
+        if let Some(until) = rests.control_plane {
+            return Next::Wait("pause after the control-plane node".to_owned(), Some(until), false);
+        }
+        if group == Group::Workers
+            && !board.is_released
+            && let Some(next) = self.after_canary(board, roll, &view, waiting[0].step)
+        {
+            return next;
+        }
+        let rows = match self.shared.backends.cluster.nodes().await {
+            Ok(rows) => rows.into_iter().map(|row| (row.key(), row)).collect::<Table<NodeRow>>(),
+            Err(error) => return Next::Wait(format!("the nodes cannot be read: {error}"), None, true),
+        };
+        let of_group: Vec<&TurnView> = waiting.into_iter().filter(|turn| turn.group == group).collect();
+        if group == Group::ControlPlane {
+            return self.next_master(&of_group, &rows).await;
+        }
+        let resting: BTreeSet<NodeName> = rests.nodes.keys().cloned().collect();
+        let next = self.next_worker(board, &view, roll, &of_group, (&rows, resting));
+        match next {
+            Next::Wait(text, None, false) => {
+                // the first pause that ends makes room
+                let until = rests.nodes.values().min().copied();
+                let text = match until {
+                    Some(_) if board.active.is_empty() => "pause after the node".to_owned(),
+                    _ => text,
+                };
+                Next::Wait(text, until, false)
+            }
+            next => next,
+        }
+    }
+
+    /// What the pause after the canary says; `None` = it is over.
+    fn after_canary(&self, board: &mut Board, roll: &RollView, view: &RunView, step: usize) -> Option<Next> {
+        let Some((until, node)) = canary(roll, view) else {
+            board.is_released = true;
+            return None;
+        };
+        if !matches!(self.shared.permit.assent(), Assent::Flag { .. }) {
+            let text = format!("the canary {node} is done: look at it, then N goes on with the others");
+            return Some(Next::Look(text, step));
+        }
+        let at = now();
+        if until > at {
+            return Some(Next::Wait(format!("pause after the canary {node}"), Some(until), false));
+        }
+        board.is_released = true;
+        None
+    }
+
+    /// Of the control plane: followers before the leader as it is now, and only while every other one is Ready and quorum
+    /// allows it.
+    async fn next_master(&self, waiting: &[&TurnView], rows: &Table<NodeRow>) -> Next {
+        let etcd = match &self.shared.backends.etcd {
+            None => None,
+            Some(etcd) => match etcd.look().await {
+                Ok(view) => Some(view),
+                Err(error) => return Next::Wait(format!("etcd cannot be read: {error}"), None, true),
+            },
+        };
+        let leader = etcd.as_ref().and_then(|etcd| etcd.leader()).and_then(|member| member.node.clone());
+        let first = waiting.iter().find(|turn| Some(&turn.node) != leader.as_ref()).or(waiting.first());
+        let Some(turn) = first else { return Next::None };
+        let world = World { nodes: Some(rows), etcd: etcd.as_ref(), lock: None };
+        match may_turn(&turn.node, world) {
+            Ok(()) => Next::Begin(turn.step),
+            Err(report) => Next::Wait(report.line(), None, true),
+        }
+    }
+
+    fn next_worker(
+        &self,
+        board: &Board,
+        view: &RunView,
+        roll: &RollView,
+        waiting: &[&TurnView],
+        (rows, resting): (&Table<NodeRow>, BTreeSet<NodeName>),
+    ) -> Next {
+        let turn_of =
+            |turn: &TurnView| Turn { node: turn.node.clone(), group: turn.group, zone: turn.zone.clone() };
+        let all: Vec<Turn> =
+            roll.turns.iter().filter(|turn| turn.group != Group::ControlPlane).map(turn_of).collect();
+        let all: Vec<&Turn> = all.iter().collect();
+        let queue: Vec<Turn> = waiting.iter().map(|turn| turn_of(turn)).collect();
+        let queue: Vec<&Turn> = queue.iter().collect();
+        let has_active = !board.active.is_empty() || !resting.is_empty();
+        let mut ours = resting;
+        ours.extend(board.active.values().map(|child| child.node.clone()));
+        let meant = meant_to_stay(roll, view);
+        let masters: BTreeSet<&NodeName> = roll
+            .turns
+            .iter()
+            .filter(|turn| turn.group == Group::ControlPlane)
+            .map(|turn| &turn.node)
+            .collect();
+        let is_master = |node: &NodeName| {
+            masters.contains(node)
+                || rows.get(node).is_some_and(|row| row.is_control_plane() || row.is_labelled_etcd())
+        };
+        let away = unavailable(rows, is_master, &ours, &meant);
+        match room(&queue, (&away, &ours), roll.options.max_unavailable, &all) {
+            Room::Full(why) => Next::Wait(why, None, !has_active),
+            Room::Next(at) => {
+                let turn = waiting[at];
+                // a worker without an etcd member breaks no quorum: only the nodes matter here
+                let world = World { nodes: Some(rows), etcd: None, lock: None };
+                match may_turn(&turn.node, world) {
+                    Ok(()) => Next::Begin(turn.step),
+                    Err(report) => Next::Wait(report.line(), None, true),
+                }
+            }
+        }
+    }
+}
+
+/// Nodes that the roll drained, and that are to stay so.
+fn meant_to_stay(roll: &RollView, view: &RunView) -> BTreeSet<NodeName> {
+    if roll.options.action != RollAction::DrainOnly {
+        return BTreeSet::new();
+    }
+    let is_done = |turn: &&TurnView| {
+        view.steps.get(turn.step).is_some_and(|step| {
+            matches!(step.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
+        })
+    };
+    roll.turns.iter().filter(is_done).map(|turn| turn.node.clone()).collect()
+}
