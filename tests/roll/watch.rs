@@ -66,8 +66,8 @@ impl Watch {
                 tokio::select! {
                     biased;
                     change = self.changes.next() => match change {
-                        Some(Ok(change)) => self.see(&change.object),
-                        _ => panic!("the feed was lost"),
+                        Some(change) => self.see(&change.object),
+                        None => panic!("the feed was lost"),
                     },
                     () = stop.cancelled() => return self,
                 }
