@@ -255,7 +255,7 @@ fn rolled(
 
 fn request(kind: Kind, nodes: &[String], drain: DrainOptions, lock: LockChoice) -> Request {
     let nodes = nodes.iter().map(|name| NodeName::from(name.as_str())).collect();
-    Request { kind, nodes, drain, blocked: false, lock, resolve: None, roll: None }
+    Request { drain, lock, ..Request::new(kind, nodes) }
 }
 
 /// What was asked for: the nodes by name or by label, and how pods are moved.

@@ -243,13 +243,9 @@ async fn run_of_bob(stage: &Stage, node: &str) -> pitstop::engine::Run {
     backends.settings.state_dir = stage.dir.path().join("bob");
     let facts = Facts::read(&backends).await.expect("facts");
     let request = Request {
-        kind: pitstop::domain::plan::Kind::Reboot,
-        nodes: vec![node.into()],
         drain: pitstop::domain::config::DrainOptions::default(),
-        blocked: false,
         lock: pitstop::domain::lock::LockChoice::Take,
-        resolve: None,
-        roll: None,
+        ..Request::new(pitstop::domain::plan::Kind::Reboot, vec![node.into()])
     };
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let policy = pitstop::domain::config::Policy::default();

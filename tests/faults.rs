@@ -13,7 +13,6 @@ use pitstop::backend::clock::now;
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::report::FailureKind;
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView};
@@ -112,15 +111,7 @@ async fn reboot(stage: &Stage) -> Run {
     let facts = Facts::read(&backends).await.expect("facts");
     let nodes = vec![NodeName::from(NODE)];
     let drain = DrainOptions::default();
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes,
-        drain,
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request { drain, ..Request::new(Kind::Reboot, nodes) };
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let given = Assent::Typed(NODE.to_owned());
     let permit = grant(&Policy::default(), &request, world, given).expect("a permit");

@@ -131,13 +131,9 @@ async fn redfish_tells_and_changes_the_power() {
 #[test]
 fn cutting_the_power_of_a_working_control_plane_is_weighed_like_its_reboot() {
     let request = |nodes: &[&str]| Request {
-        kind: Kind::PowerCycle,
-        nodes: nodes.iter().map(|node| NodeName::from(*node)).collect(),
         drain: pitstop::domain::config::DrainOptions::default(),
-        blocked: false,
         lock: pitstop::domain::lock::LockChoice::default(),
-        resolve: None,
-        roll: None,
+        ..Request::new(Kind::PowerCycle, nodes.iter().map(|node| NodeName::from(*node)).collect())
     };
     let world = World { nodes: None, etcd: None, lock: None };
     let policy = pitstop::domain::config::Policy::default();

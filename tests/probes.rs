@@ -9,10 +9,9 @@ mod stage;
 mod story;
 
 use pitstop::backend::probe::Asker;
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::probe::{Moment, ProbeSpec, Target, Verdict};
 use pitstop::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
@@ -66,15 +65,7 @@ impl Driven {
         let mut backends = stage.backends.clone();
         backends.watchman = app.watchman();
         let facts = Facts::read(&backends).await.expect("facts");
-        let request = Request {
-            kind: Kind::Reboot,
-            nodes: vec![NodeName::from(node)],
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        };
+        let request = Request::new(Kind::Reboot, vec![NodeName::from(node)]);
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, given).expect("a permit");
         let run = start(backends, plan(&request, &facts), permit, OpId(1), is_automatic);

@@ -17,7 +17,6 @@ use bench::{Bench, assert_done, follow, outcome};
 use pitstop::domain::config::DrainOptions;
 use pitstop::domain::guard::Request;
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::remedy::{Class, Remedy};
 use pitstop::domain::run::{Outcome, RunChange, RunState};
@@ -257,13 +256,9 @@ async fn a_drain_of_the_same_process_does_not_spend_the_room() {
     let bench = Bench::new();
     let node = bench.cordon("billing", "ledger");
     let drain = Request {
-        kind: Kind::Drain,
-        nodes: vec![NodeName::from(node.as_str())],
         drain: DrainOptions { force: true, delete_emptydir_data: true, ..DrainOptions::default() },
         blocked: true,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
+        ..Request::new(Kind::Drain, vec![NodeName::from(node.as_str())])
     };
     let (facts, permit) = bench.permit(&drain).await;
     let drain = start(bench.stage.backends.clone(), plan(&drain, &facts), permit, OpId(2), true);

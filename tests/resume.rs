@@ -12,7 +12,6 @@ use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::found::Difference;
 use pitstop::domain::guard::{Assent, Errand, Permit, Request, World, grant, grant_for};
 use pitstop::domain::ids::OpId;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::report::Report;
 use pitstop::domain::run::{Outcome, RunChange, RunEvent, RunState, RunView, StepState};
@@ -27,15 +26,7 @@ use std::time::Duration;
 const NODE: &str = "worker-1";
 
 fn request() -> Request {
-    Request {
-        kind: Kind::Reboot,
-        nodes: vec![NODE.into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    }
+    Request::new(Kind::Reboot, vec![NODE.into()])
 }
 
 async fn begin(backends: &Backends) -> Run {

@@ -10,10 +10,9 @@ mod story;
 #[path = "roll/watch.rs"]
 mod watch;
 
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Errand, Request, World, grant, grant_for};
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::roll::{Role, RollAction, RollOptions};
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
@@ -40,13 +39,8 @@ impl Rolling {
     async fn start(stage: &Stage, nodes: &[&str], options: RollOptions, given: Assent) -> Self {
         let facts = Facts::read(&stage.backends).await.expect("facts");
         let request = Request {
-            kind: Kind::Roll,
-            nodes: nodes.iter().map(|name| NodeName::from(*name)).collect(),
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
             roll: Some(Box::new(options)),
+            ..Request::new(Kind::Roll, nodes.iter().map(|name| NodeName::from(*name)).collect())
         };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, given).expect("a permit");

@@ -10,11 +10,10 @@ mod story;
 
 use pitstop::backend::dial::Dialer;
 use pitstop::backend::host::{Hosts, SshOptions};
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::gate::Verdict;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
 use pitstop::engine::{Backends, Facts, Run, journal, plan, start};
@@ -38,15 +37,7 @@ impl Driven {
     async fn start_with(backends: Backends, kind: Kind, node: &str, is_automatic: bool) -> Self {
         let facts = Facts::read(&backends).await.expect("facts");
         let nodes = vec![NodeName::from(node)];
-        let request = Request {
-            kind,
-            nodes,
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        };
+        let request = Request::new(kind, nodes);
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, Assent::Flag { context: None });
         let run = start(backends, plan(&request, &facts), permit.expect("a permit"), OpId(1), is_automatic);

@@ -10,7 +10,7 @@ mod stage;
 mod story;
 
 use pitstop::backend::power::{Bmc, PasswordFrom, Protocol};
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
 use pitstop::domain::lock::LockChoice;
@@ -29,15 +29,8 @@ workers = 1
 
 /// Starts an automatic reboot and hands each event to `hear`, which may answer.
 async fn reboot(stage: &Stage, node: &str, mut hear: impl FnMut(&RunEvent) -> Option<RunCommand>) -> RunView {
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes: vec![NodeName::from(node)],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::default(),
-        resolve: None,
-        roll: None,
-    };
+    let request =
+        Request { lock: LockChoice::default(), ..Request::new(Kind::Reboot, vec![NodeName::from(node)]) };
     let facts = Facts::read(&stage.backends).await.expect("facts");
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let permit =

@@ -12,7 +12,6 @@ use pitstop::backend::clock::now;
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
 use pitstop::domain::time::Stamp;
@@ -54,8 +53,7 @@ impl Driven {
         let facts = Facts::read(&backends).await.expect("facts");
         let nodes = nodes.iter().map(|node| NodeName::from(*node)).collect();
         let drain = DrainOptions::default();
-        let request =
-            Request { kind, nodes, drain, blocked: false, lock: LockChoice::Take, resolve: None, roll: None };
+        let request = Request { drain, ..Request::new(kind, nodes) };
         let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
         let permit = grant(&Policy::default(), &request, world, given).expect("a permit");
         Self { run: start(backends, plan(&request, &facts), permit, OpId(1), true), view: None }

@@ -3,13 +3,15 @@
 //! Everything that changes a cluster or a host takes a [`Permit`]; the only way to one is [`grant`], which asks the
 //! policy again. So no code path can forget to ask.
 
+mod request;
 mod turn;
 mod unlocked;
 
+pub use request::Request;
 pub use turn::may_turn;
 use unlocked::without_lock;
 
-use super::config::{DrainOptions, Policy};
+use super::config::Policy;
 use super::etcd::EtcdView;
 use super::feed::Table;
 use super::ids::{BudgetKey, NodeName};
@@ -18,57 +20,7 @@ use super::node::NodeRow;
 use super::plan::Kind;
 use super::remedy::{Remedy, Resolution};
 use super::report::{FailureKind, Report};
-use super::roll::RollOptions;
 use serde::{Deserialize, Serialize};
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request {
-    /// What.
-    pub kind: Kind,
-    /// On which nodes; empty for a snapshot.
-    pub nodes: Vec<NodeName>,
-    /// How pods are moved, when they are.
-    pub drain: DrainOptions,
-    /// Something is known to block (a budget, a refused pod): raises the ladder for a drain.
-    pub blocked: bool,
-    /// What about the maintenance lock.
-    #[serde(default)]
-    pub lock: LockChoice,
-    /// The way out that was chosen, for a resolution.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolve: Option<Resolution>,
-    /// How a roll goes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub roll: Option<Box<RollOptions>>,
-}
-
-impl Request {
-    /// The request for a way out, on the nodes of its pods.
-    pub fn resolving(chosen: Resolution) -> Self {
-        let mut nodes: Vec<NodeName> = chosen.targets.iter().map(|target| target.node.clone()).collect();
-        nodes.sort();
-        nodes.dedup();
-        let disable_eviction = chosen.remedy == Remedy::DisableEviction;
-        let drain = DrainOptions { disable_eviction, ..DrainOptions::default() };
-        Self {
-            kind: Kind::Resolve,
-            nodes,
-            drain,
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: Some(chosen),
-            roll: None,
-        }
-    }
-
-    /// With the options of a drain that is under way, or as typed; whether budgets are passed by stays as it was.
-    #[must_use]
-    pub fn with_drain(self, drain: &DrainOptions) -> Self {
-        let disable_eviction = self.drain.disable_eviction;
-        Self { drain: DrainOptions { disable_eviction, parallel: 1, ..drain.clone() }, ..self }
-    }
-}
 
 /// How much assent is needed; a later rung includes the earlier ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

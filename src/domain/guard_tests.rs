@@ -44,15 +44,7 @@ fn cluster(ready: [bool; 3]) -> (Table<NodeRow>, EtcdView) {
 }
 
 fn request(kind: Kind, names: &[&str]) -> Request {
-    Request {
-        kind,
-        nodes: names.iter().map(|name| NodeName::from(*name)).collect(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    }
+    Request::new(kind, names.iter().map(|name| NodeName::from(*name)).collect())
 }
 
 fn policy() -> Policy {

@@ -41,6 +41,19 @@ pub enum RunState {
 }
 
 impl RunState {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+            Self::Done => "done",
+            Self::Aborted => "aborted",
+        }
+    }
+
     /// Whether the run is over (nothing more will happen without a new command line or `resume`).
     pub fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Aborted | Self::Interrupted)

@@ -3,9 +3,8 @@
 use super::*;
 use crate::backend::clock;
 use crate::backend::kube::LeaseClaim;
-use crate::domain::config::{DrainOptions, Policy};
+use crate::domain::config::Policy;
 use crate::domain::guard::{Assent, Request, World, grant};
-use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use axum::body::Body;
 use axum::response::Response;
@@ -65,15 +64,7 @@ fn cluster() -> (Cluster, Shared) {
 }
 
 fn permit() -> Permit {
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes: vec!["cp-1".into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::Reboot, vec!["cp-1".into()]);
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
 }

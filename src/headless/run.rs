@@ -7,10 +7,9 @@ use super::signals::Signals;
 use super::{Exit, Format, plan};
 use crate::backend::clock::now;
 use crate::backend::herald::Herald;
-use crate::domain::config::{DrainOptions, Policy};
+use crate::domain::config::Policy;
 use crate::domain::guard::{Assent, Errand, Permit, Request, Rung, World, demand_for, grant_for};
 use crate::domain::ids::OpId;
-use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::window::Opening;
@@ -82,15 +81,7 @@ pub async fn unlock(backends: Backends, policy: &Policy, manner: &Manner) -> Res
         return Ok(Exit::Done);
     };
     super::notice(&format!("the maintenance lock is held by {}", row.words(now())));
-    let request = Request {
-        kind: Kind::Unlock,
-        nodes: row.node.into_iter().collect(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::Unlock, row.node.into_iter().collect());
     run(backends, policy, request, manner).await
 }
 

@@ -70,7 +70,7 @@ impl<'a> Page<'a> {
             id: record.header.run.as_str(),
             kind: record.header.kind.to_string(),
             nodes: &record.header.nodes,
-            state: text::state(record.state()),
+            state: record.state().word(),
             step: step(record),
             started: record.header.at,
             ended: view.and_then(|view| view.ended),
@@ -146,7 +146,7 @@ fn summary(record: &Record) -> String {
     let mut words = format!(
         "{}  {:<11} {}  {} {} in {}",
         text::date(record.header.at),
-        text::state(record.state()),
+        record.state().word(),
         record.header.run,
         record.header.kind,
         nodes.join(", "),

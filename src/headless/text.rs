@@ -37,19 +37,6 @@ pub fn date(at: Stamp) -> String {
         .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%MZ").to_string())
 }
 
-/// A state in one word.
-pub fn state(state: RunState) -> &'static str {
-    match state {
-        RunState::Waiting => "waiting",
-        RunState::Running => "running",
-        RunState::Paused => "paused",
-        RunState::Failed => "failed",
-        RunState::Interrupted => "interrupted",
-        RunState::Done => "done",
-        RunState::Aborted => "aborted",
-    }
-}
-
 /// An outcome: a word, and what it says.
 pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
@@ -311,7 +298,7 @@ fn owed(at: Stamp, debts: &[Debt]) -> Vec<String> {
 
 /// How a run ended, and what it left.
 fn finished(at: Stamp, run: &RunId, end: RunState, left: &[String]) -> Vec<String> {
-    let mut lines = vec![format!("{} run {run} is {}", time(at), state(end))];
+    let mut lines = vec![format!("{} run {run} is {}", time(at), end.word())];
     lines.extend(left.iter().map(|left| format!("{} left: {left}", time(at))));
     let is_clean = left.is_empty() && end != RunState::Done;
     lines.extend(is_clean.then(|| format!("{} nothing is left changed", time(at))));

@@ -9,7 +9,6 @@ use pitstop::backend::kube::{Cluster, KubeOptions};
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::{NodeName, PodKey};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::pod::PodRow;
 use pitstop::sim;
@@ -298,15 +297,7 @@ impl Bench {
     /// Leave for changes of our node, given as the ladder gives it.
     pub fn permit(&self, kind: Kind) -> Permit {
         let drain = DrainOptions::default();
-        let request = Request {
-            kind,
-            nodes: vec![self.node_name()],
-            drain,
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        };
+        let request = Request { drain, ..Request::new(kind, vec![self.node_name()]) };
         let world = World { nodes: None, etcd: None, lock: None };
         grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
     }

@@ -2,11 +2,10 @@
 
 use super::members::{Members, healthy};
 use super::rows;
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::etcd::EtcdView;
 use pitstop::domain::guard::{Request, Rung, World, demand};
 use pitstop::domain::ids::NodeName;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::report::{FailureKind, Report};
 
@@ -14,15 +13,7 @@ use pitstop::domain::report::{FailureKind, Report};
 fn asked(view: &EtcdView, node: &str) -> Result<Rung, Report> {
     let rows = ["cp-1", "cp-2", "cp-3"].map(|name| rows::node(name, "127.0.0.1"));
     let nodes = rows.into_iter().map(|row| (row.name.clone(), row)).collect();
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes: vec![NodeName::from(node)],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::Reboot, vec![NodeName::from(node)]);
     demand(&Policy::default(), &request, World { nodes: Some(&nodes), etcd: Some(view), lock: None })
 }
 

@@ -4,7 +4,6 @@ use crate::stage::Stage;
 use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::{BudgetKey, NodeName, OpId};
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::remedy::{Analysis, Remedy};
 use pitstop::domain::run::{Outcome, RunChange, RunState, RunView, StepState};
@@ -95,13 +94,9 @@ impl Bench {
         nodes.dedup();
         let disable_eviction = remedy == Remedy::DisableEviction;
         let request = Request {
-            kind: Kind::Resolve,
-            nodes,
             drain: DrainOptions { disable_eviction, ..DrainOptions::default() },
-            blocked: false,
-            lock: LockChoice::Take,
             resolve: Some(chosen),
-            roll: None,
+            ..Request::new(Kind::Resolve, nodes)
         };
         let (facts, permit) = self.permit(&request).await;
         start(self.stage.backends.clone(), plan(&request, &facts), permit, OpId(1), false)

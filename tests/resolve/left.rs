@@ -59,15 +59,7 @@ async fn put_back(bench: &Bench, record: &journal::Record) -> RunView {
     let steps = undo(&view).steps;
     assert_eq!(steps.iter().map(|step| step.kind).collect::<Vec<_>>(), [StepKind::Restore]);
     let chosen = view.resolve.clone();
-    let request = Request {
-        kind: Kind::Resolve,
-        nodes: view.nodes.clone(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: chosen.clone(),
-        roll: None,
-    };
+    let request = Request { resolve: chosen.clone(), ..Request::new(Kind::Resolve, view.nodes.clone()) };
     let (_, permit) = bench.permit(&request).await;
     let plan = Plan {
         kind: Kind::Resolve,

@@ -1,10 +1,9 @@
 //! Cutting a machine's power, and the maintenance lock: real steps on the simulated cluster, without a management controller.
 
 use super::stage::{HOLDER, Stage};
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::OpId;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::{Outcome, RunChange, RunState, RunView, StepState};
 use pitstop::engine::{Facts, plan, start};
@@ -13,15 +12,7 @@ use serde_json::json;
 
 async fn power_cycle(stage: &Stage, node: &str) -> RunView {
     let facts = Facts::read(&stage.backends).await.expect("facts");
-    let request = Request {
-        kind: Kind::PowerCycle,
-        nodes: vec![node.into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::PowerCycle, vec![node.into()]);
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let given = Assent::Typed(node.to_owned());
     let permit = grant(&Policy::default(), &request, world, given).expect("a permit");

@@ -2,10 +2,9 @@
 
 use super::stage::Stage;
 use pitstop::backend::kube::{Cluster, LeaseClaim, LeaseHeld, LeaseRefused};
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::OpId;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
 use pitstop::domain::run::{Outcome, RunChange, RunCommand, RunState, RunView, StepState};
 use pitstop::engine::{Backends, Facts, plan, start};
@@ -37,15 +36,7 @@ fn claim(holder: &str, round: usize) -> LeaseClaim {
 }
 
 fn permit() -> Permit {
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes: vec!["cp-1".into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::Reboot, vec!["cp-1".into()]);
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).expect("a permit")
 }
@@ -131,15 +122,7 @@ async fn reboot_until_locked(mut backends: Backends, holder: &str, node: &str) -
     backends.settings.state_dir = backends.settings.state_dir.join(holder);
     backends.settings.holder = format!("{holder}@desk");
     let facts = Facts::read(&backends).await.expect("facts");
-    let request = Request {
-        kind: Kind::Reboot,
-        nodes: vec![node.into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(Kind::Reboot, vec![node.into()]);
     let world = World { nodes: Some(&facts.nodes), etcd: facts.etcd.as_ref(), lock: None };
     let given = Assent::Flag { context: None };
     let permit = grant(&Policy::default(), &request, world, given).expect("a permit");

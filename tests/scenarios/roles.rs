@@ -1,7 +1,7 @@
 //! The shipped roles against what the program really asks for: the simulated API server enforces them.
 
 use super::stage::Stage;
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::gate::Verdict;
 use pitstop::domain::guard::{Assent, Request, World, grant};
 use pitstop::domain::ids::{Generation, OpId};
@@ -30,15 +30,7 @@ fn refused(stage: &Stage) -> Vec<String> {
 
 fn request(kind: Kind, node: &str) -> Request {
     let nodes = if node.is_empty() { Vec::new() } else { vec![node.into()] };
-    Request {
-        kind,
-        nodes,
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    }
+    Request::new(kind, nodes)
 }
 
 /// A whole run under the roles.

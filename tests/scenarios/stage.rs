@@ -124,8 +124,6 @@ fn backends(sim: &Arc<sim::Cluster>, dir: &Path, user: Option<&str>) -> Backends
 pub fn request(story: &Story) -> Request {
     let usual = DrainOptions::default();
     Request {
-        kind: story.kind,
-        nodes: story.nodes.iter().map(|name| NodeName::from(name.as_str())).collect(),
         drain: DrainOptions {
             force: story.drain.force,
             delete_emptydir_data: story.drain.delete_emptydir_data,
@@ -134,10 +132,8 @@ pub fn request(story: &Story) -> Request {
             parallel: story.drain.parallel.unwrap_or(1),
             ..usual
         },
-        blocked: false,
         lock: story.lock,
-        resolve: None,
-        roll: None,
+        ..Request::new(story.kind, story.nodes.iter().map(|name| NodeName::from(name.as_str())).collect())
     }
 }
 

@@ -6,10 +6,9 @@ use super::{ago, send};
 use pitstop::console::model::Model;
 use pitstop::console::msg::{Msg, Orphan};
 use pitstop::domain::access;
-use pitstop::domain::config::DrainOptions;
 use pitstop::domain::guard::Request;
 use pitstop::domain::ids::RunId;
-use pitstop::domain::lock::{LeaseRow, LockChoice};
+use pitstop::domain::lock::LeaseRow;
 use pitstop::domain::plan::Kind;
 use pitstop::domain::standing::{Leftover, Standing};
 use std::time::Duration;
@@ -64,15 +63,7 @@ pub fn left_behind() -> Model {
         at: ago(1_900),
         context: "eu-west-prod-1".to_owned(),
         holder: "ann@desk".to_owned(),
-        request: Request {
-            kind: Kind::Reboot,
-            nodes: vec!["cp-2".into()],
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        },
+        request: Request::new(Kind::Reboot, vec!["cp-2".into()]),
         has_asked: false,
         undo: vec!["make cp-2 schedulable again, if this run cordoned it (kubectl uncordon cp-2)".to_owned()],
         obstacle: None,

@@ -1,10 +1,9 @@
 //! A scripted API server in memory, for tests of what the client does with each answer.
 
 use super::Cluster;
-use crate::domain::config::{DrainOptions, Policy};
+use crate::domain::config::Policy;
 use crate::domain::guard::{Assent, Permit, Request, World, grant};
 use crate::domain::ids::PodKey;
-use crate::domain::lock::LockChoice;
 use crate::domain::plan::Kind;
 use axum::body::Body;
 use axum::response::Response;
@@ -84,15 +83,7 @@ pub(super) fn status(code: u16, reason: &str, message: &str) -> Value {
 
 /// Leave for a run on a node, given as the ladder gives it.
 pub(super) fn permit(kind: Kind, node: &str) -> Permit {
-    let request = Request {
-        kind,
-        nodes: vec![node.into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    };
+    let request = Request::new(kind, vec![node.into()]);
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
 }
@@ -108,15 +99,7 @@ pub(super) fn resolve_permit(
     remedy: crate::domain::remedy::Remedy,
 ) -> Permit {
     let chosen = crate::domain::remedy::Resolution { budget, remedy, targets: Vec::new(), is_unsure: false };
-    let request = Request {
-        kind: Kind::Resolve,
-        nodes: Vec::new(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: Some(chosen),
-        roll: None,
-    };
+    let request = Request { resolve: Some(chosen), ..Request::new(Kind::Resolve, Vec::new()) };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()
 }

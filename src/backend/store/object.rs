@@ -49,24 +49,16 @@ pub async fn store_config_map(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::config::{DrainOptions, Policy};
+    use crate::domain::config::Policy;
     use crate::domain::guard::{Assent, Request, World, grant};
-    use crate::domain::lock::LockChoice;
+
     use crate::domain::plan::Kind;
 
     #[tokio::test]
     async fn it_is_stored_as_kubectl_takes_it() {
         let dir = tempfile::tempdir().expect("dir");
         let world = World { nodes: None, etcd: None, lock: None };
-        let wanted = Request {
-            kind: Kind::Snapshot,
-            nodes: Vec::new(),
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        };
+        let wanted = Request::new(Kind::Snapshot, Vec::new());
         let permit = grant(&Policy::default(), &wanted, world, Assent::Key).expect("permit");
         let data = [("ClusterConfiguration".to_owned(), "kind: ClusterConfiguration\n".to_owned())].into();
         let key = ("kube-system", "kubeadm-config");

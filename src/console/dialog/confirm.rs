@@ -31,7 +31,7 @@ pub fn request(model: &Model, kind: Kind, nodes: Vec<NodeName>, drain: DrainOpti
     };
     let blocked = drains && kind != Kind::Roll && tally(model, &nodes, &drain).is_blocked();
     let roll = (kind == Kind::Roll).then(Box::default);
-    Request { kind, nodes, drain, blocked, lock, resolve: None, roll }
+    Request { drain, blocked, lock, roll, ..Request::new(kind, nodes) }
 }
 
 /// Puts the question, or says why the request is denied.

@@ -12,7 +12,7 @@ pub mod resolve;
 pub mod roll;
 
 use super::keymap::Command;
-use crate::domain::guard::{Request, Rung};
+use crate::domain::guard::{Assent, Request, Rung};
 use crate::domain::ids::{BudgetKey, NodeName, OpId, RunId};
 use crate::domain::log::Level;
 use crate::domain::remedy::Remedy;
@@ -150,6 +150,16 @@ pub struct Confirm {
     pub prompt: Prompt,
     /// The first line shown, where not all fit.
     pub scroll: usize,
+}
+
+impl Confirm {
+    /// What was given: a key, or the text as it was typed.
+    pub fn assent(&self) -> Assent {
+        match self.rung {
+            Rung::Key => Assent::Key,
+            Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(self.prompt.typed.clone()),
+        }
+    }
 }
 
 /// What is done about a run of an earlier process.

@@ -6,7 +6,7 @@ use crate::console::dialog::{Confirm, Dialog, Earlier, Message, earlier};
 use crate::console::model::Model;
 use crate::console::msg::{Effect, Orphan};
 use crate::console::rows;
-use crate::domain::guard::{Assent, Request, Rung, grant, grant_for};
+use crate::domain::guard::{Request, grant, grant_for};
 use crate::domain::ids::{NodeName, OpId, RunId};
 use crate::domain::lock::LockChoice;
 use crate::domain::log::{Level, LogLine, Origin};
@@ -136,10 +136,7 @@ pub(super) fn ask_earlier(model: &mut Model, aborts: bool) {
 /// The question about an earlier run was answered.
 fn take_over(model: &mut Model, confirm: Confirm, which: Earlier) -> Vec<Effect> {
     let Some(orphan) = orphan(model, &which.run) else { return Vec::new() };
-    let given = match confirm.rung {
-        Rung::Key => Assent::Key,
-        Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
-    };
+    let given = confirm.assent();
     let lock = earlier::lock_of_others(model, &orphan);
     let errand = earlier::errand(&orphan, which.aborts);
     let world = world(model, lock.as_deref());
@@ -170,10 +167,7 @@ fn request_now(model: &Model, confirm: &Confirm) -> Result<Request, Report> {
 }
 
 fn start(model: &mut Model, confirm: Confirm) -> Vec<Effect> {
-    let given = match confirm.rung {
-        Rung::Key => Assent::Key,
-        Rung::TypeName(_) | Rung::TypeContext(_) => Assent::Typed(confirm.prompt.typed),
-    };
+    let given = confirm.assent();
     let request = confirm.request;
     // a choice holds for one run
     model.lock_choice = LockChoice::Take;

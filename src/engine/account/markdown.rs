@@ -1,7 +1,7 @@
 //! The account as Markdown, for a ticket or a channel.
 
 use super::steps::verdict;
-use super::{Account, ended, state_word};
+use super::{Account, ended};
 use crate::domain::checklist::Count;
 use crate::domain::found::Difference;
 use crate::domain::ids::NodeName;
@@ -71,7 +71,7 @@ fn turns(page: &mut Page, account: &Account) {
         let how = failed.map_or_else(String::new, |why| format!("; {why}"));
         vec![
             node,
-            format!("{}{how}", state_word(turn.state)),
+            format!("{}{how}", turn.state.word()),
             span(turn.took_ms()),
             clock(turn.started),
             turn.id.0.clone(),
@@ -144,7 +144,7 @@ fn changes(page: &mut Page, account: &Account) {
 
 fn head(page: &mut Page, account: &Account) {
     let nodes: Vec<&str> = account.nodes.iter().map(NodeName::as_str).collect();
-    page.line(&format!("# {} {}: {}", account.kind, nodes.join(", "), state_word(account.state)));
+    page.line(&format!("# {} {}: {}", account.kind, nodes.join(", "), account.state.word()));
     page.line("");
     page.line(&format!("- run: `{}` in context `{}`", account.id, account.context));
     let until = account.ended.map_or_else(|| "not ended".to_owned(), clock);

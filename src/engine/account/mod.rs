@@ -321,7 +321,7 @@ fn moment(view: &RunView, event: &RunEvent) -> Option<String> {
         RunChange::Measured { moment, probes } => measured(*moment, probes),
         RunChange::Counted { components, .. } => format!("checklist: {}", summary(components)),
         RunChange::Undoing { steps } => format!("puts back: {} steps", steps.len()),
-        RunChange::Finished { state, .. } => format!("the run is {}", state_word(*state)),
+        RunChange::Finished { state, .. } => format!("the run is {}", state.word()),
         _ => return None,
     })
 }
@@ -353,17 +353,5 @@ fn ended(outcome: &Outcome) -> String {
         Outcome::Skipped(words) => format!("skipped: {words}"),
         Outcome::Failed(report) => format!("FAILED: {}", report.line()),
         Outcome::Aborted => "stopped".to_owned(),
-    }
-}
-
-fn state_word(state: RunState) -> &'static str {
-    match state {
-        RunState::Waiting => "waiting",
-        RunState::Running => "running",
-        RunState::Paused => "paused",
-        RunState::Failed => "failed",
-        RunState::Interrupted => "interrupted",
-        RunState::Done => "done",
-        RunState::Aborted => "aborted",
     }
 }

@@ -113,7 +113,7 @@ impl Record {
         let resolve = plan.and_then(|plan| plan.resolve.clone());
         let roll = plan.and_then(|plan| plan.roll.as_ref()).map(|roll| Box::new(roll.options.clone()));
         let header = &self.header;
-        Request { kind: header.kind, nodes: header.nodes.clone(), drain, blocked: false, lock, resolve, roll }
+        Request { drain, lock, resolve, roll, ..Request::new(header.kind, header.nodes.clone()) }
     }
 
     /// Its plan.

@@ -114,15 +114,8 @@ fn turn_step(turn: &Turn, at: usize, all: usize, options: &RollOptions, facts: &
 pub(crate) fn child(of: &Plan, roll: &RunId, node: &NodeName, facts: &Facts) -> Plan {
     let options = of.roll.as_ref().map(|roll| roll.options.clone()).unwrap_or_default();
     let lock = if of.lock == LockChoice::Without { LockChoice::Without } else { LockChoice::Parent };
-    let request = Request {
-        kind: if options.action == RollAction::DrainOnly { Kind::Drain } else { Kind::Reboot },
-        nodes: vec![node.clone()],
-        drain: of.drain.clone(),
-        blocked: false,
-        lock,
-        resolve: None,
-        roll: None,
-    };
+    let kind = if options.action == RollAction::DrainOnly { Kind::Drain } else { Kind::Reboot };
+    let request = Request { drain: of.drain.clone(), lock, ..Request::new(kind, vec![node.clone()]) };
     let mut plan = super::plan(&request, facts);
     if let RollAction::Command(name) = &options.action {
         plan.steps = with_command(plan.steps, node, name, facts);

@@ -18,15 +18,7 @@ fn facts() -> Facts {
 }
 
 fn request(kind: Kind, nodes: &[&str]) -> Request {
-    Request {
-        kind,
-        nodes: nodes.iter().map(|name| NodeName::from(*name)).collect(),
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    }
+    Request::new(kind, nodes.iter().map(|name| NodeName::from(*name)).collect())
 }
 
 #[test]

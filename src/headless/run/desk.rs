@@ -8,7 +8,7 @@ use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, Run
 use crate::headless::crier::Crier;
 use crate::headless::prompt::{self, Prompt};
 use crate::headless::takeover::advise;
-use crate::headless::text::{self, Teller};
+use crate::headless::text::Teller;
 use crate::headless::{Exit, Format, json, line, notice};
 use tokio::sync::mpsc::Sender;
 
@@ -154,7 +154,7 @@ impl Desk {
             self.keep(&event);
         }
         if let Some(view) = &self.view {
-            notice(&format!("run {} is {}", view.id, text::state(view.state)));
+            notice(&format!("run {} is {}", view.id, view.state.word()));
             for left in &view.left {
                 notice(&format!("left: {left}"));
             }

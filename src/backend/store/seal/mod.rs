@@ -151,9 +151,9 @@ mod tests {
     use super::super::list::tests::store;
     use super::super::{newest_verified, verify};
     use super::*;
-    use crate::domain::config::{DrainOptions, Policy};
+    use crate::domain::config::Policy;
     use crate::domain::guard::{Assent, Request, World, grant};
-    use crate::domain::lock::LockChoice;
+
     use crate::domain::plan::Kind;
 
     #[test]
@@ -171,15 +171,7 @@ mod tests {
     }
 
     fn permit() -> Permit {
-        let wanted = Request {
-            kind: Kind::Snapshot,
-            nodes: Vec::new(),
-            drain: DrainOptions::default(),
-            blocked: false,
-            lock: LockChoice::Take,
-            resolve: None,
-            roll: None,
-        };
+        let wanted = Request::new(Kind::Snapshot, Vec::new());
         let world = World { nodes: None, etcd: None, lock: None };
         grant(&Policy::default(), &wanted, world, Assent::Key).expect("permit")
     }
