@@ -48,6 +48,7 @@ fn node(number: usize) -> NodeRow {
         allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
+        addresses: Vec::new(),
         foreign_locks: Vec::new(),
     }
 }

@@ -37,6 +37,7 @@ pub fn node(name: &str) -> NodeRow {
         boot_id: format!("boot-{name}"),
         machine_id: format!("machine-{name}"),
         address: Some("10.0.0.1".to_owned()),
+        addresses: Vec::new(),
         created: Some(Stamp(NOW.0 - 30 * 86_400_000)),
         booted: Some(Stamp(NOW.0 - 9 * 86_400_000)),
         pod_capacity: Some(110),

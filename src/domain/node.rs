@@ -80,6 +80,9 @@ pub struct NodeRow {
     pub machine_id: String,
     /// First address of type InternalIP.
     pub address: Option<String>,
+    /// All addresses and host names that the node gives (`status.addresses`).
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// Created.
     pub created: Option<Stamp>,
     /// Started, when something told us (the host's uptime over SSH, or a boot that we saw).
@@ -106,6 +109,13 @@ impl NodeRow {
     /// Whether it hosts etcd by its role label (k3s, RKE2) — a control-plane node may host it without the label.
     pub fn is_labelled_etcd(&self) -> bool {
         self.roles.iter().any(|role| role == "etcd")
+    }
+
+    /// Whether a host is this node: its name, or one of its addresses, an IPv6 one with or without its brackets.
+    pub fn answers_to(&self, host: &str) -> bool {
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        let own = self.addresses.iter().chain(&self.address).map(String::as_str);
+        own.chain([self.name.as_str()]).any(|own| own.eq_ignore_ascii_case(host))
     }
 
     /// Ready, and known to be so.
@@ -140,6 +150,7 @@ pub(crate) fn sample() -> NodeRow {
         boot_id: String::new(),
         machine_id: String::new(),
         address: None,
+        addresses: Vec::new(),
         created: None,
         booted: None,
         pod_capacity: Some(110),

@@ -45,6 +45,7 @@ pub fn node(name: &str) -> NodeRow {
         allocatable: None,
         taints: Vec::new(),
         labels: BTreeMap::new(),
+        addresses: Vec::new(),
         foreign_locks: Vec::new(),
     }
 }

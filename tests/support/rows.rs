@@ -25,6 +25,7 @@ pub fn node(name: &str, address: &str) -> NodeRow {
         boot_id: String::new(),
         machine_id: String::new(),
         address: Some(address.to_owned()),
+        addresses: Vec::new(),
         created: None,
         booted: None,
         pod_capacity: None,

@@ -168,14 +168,13 @@ fn is_on(member: &Member, reply: &Reply) -> bool {
             .strip_prefix(node)
             .and_then(|rest| rest.strip_prefix('-'))
             .is_some_and(|rest| rest.len() == 8 && rest.chars().all(|c| c.is_ascii_hexdigit()));
-    let addresses = reply.row.as_ref().and_then(|row| row.address.clone());
     let urls = member.peer_ur_ls.iter().chain(&member.client_ur_ls);
     let mut authorities =
         urls.filter_map(|url| url.split_once("://").map(|(_, rest)| rest.trim_end_matches('/')));
     is_named
         || authorities.any(|authority| {
             let (host, _) = split_address(authority, 0);
-            Some(&host) == addresses.as_ref() || authority == reply.address
+            reply.row.as_ref().is_some_and(|row| row.answers_to(&host)) || authority == reply.address
         })
 }
 

@@ -1,7 +1,6 @@
 //! Tests of the view that is put together from the members' answers.
 
 use super::*;
-use crate::domain::node::Readiness;
 use std::time::Duration;
 
 fn status(leader: u64, index: u64) -> MemberStatus {
@@ -47,25 +46,8 @@ pub(in super::super) fn row(name: &str, address: &str) -> NodeRow {
         name: name.into(),
         uid: name.into(),
         roles: vec!["control-plane".into()],
-        readiness: Readiness::Ready,
-        ready_since: None,
-        heartbeat: None,
-        cordoned: false,
-        cordon: None,
-        pressure: Vec::new(),
-        version: String::new(),
-        kernel: String::new(),
-        os_image: String::new(),
-        boot_id: String::new(),
-        machine_id: String::new(),
         address: Some(address.into()),
-        created: None,
-        booted: None,
-        pod_capacity: None,
-        allocatable: None,
-        taints: Vec::new(),
-        labels: BTreeMap::default(),
-        foreign_locks: Vec::new(),
+        ..crate::domain::node::sample()
     }
 }
 

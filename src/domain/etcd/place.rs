@@ -50,7 +50,8 @@ pub struct Place {
     pub port: u16,
     /// Nodes that host a member.
     pub nodes: Vec<NodeName>,
-    /// `host:port` of members that are on no node.
+    /// `host:port` of members that no node answers to. That they are on other hosts is not proven by it: a node need not
+    /// know each of its addresses (one that is translated on the way).
     pub external: Vec<String>,
     /// Authority, client certificate and key on a control-plane host; `{node}` stands for its name.
     pub certs: [String; 3],
@@ -174,20 +175,20 @@ fn by_servers(nodes: &[NodeRow], pods: &[ControlPod]) -> Discovery {
         |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned();
     let authorities: Vec<String> = urls.split(',').map(|url| authority(url.trim())).collect();
     let host = |authority: &str| authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_owned();
-    let on = |authority: &String| {
-        let host = host(authority);
-        nodes.iter().find(|row| row.address.as_deref() == Some(&*host) || row.name.as_str() == host)
-    };
     let is_local = |authority: &String| matches!(&*host(authority), "127.0.0.1" | "localhost" | "[::1]");
-    let found: Vec<NodeName> = authorities.iter().filter_map(on).map(|row| row.name.clone()).collect();
     if authorities.iter().all(is_local) {
         let masters = nodes.iter().filter(|row| row.is_control_plane()).map(|row| row.name.clone());
         return Discovery::Found(Place { nodes: masters.collect(), certs, ..usual(Distribution::Service) });
     }
-    if found.len() == authorities.len() {
-        return Discovery::Found(Place { nodes: found, certs, ..usual(Distribution::Service) });
+    let (mut found, mut external) = (Vec::new(), Vec::new());
+    for authority in authorities {
+        match nodes.iter().find(|row| row.answers_to(&host(&authority))) {
+            Some(row) => found.push(row.name.clone()),
+            None => external.push(authority),
+        }
     }
-    Discovery::Found(Place { external: authorities, certs, ..usual(Distribution::External) })
+    let distribution = if external.is_empty() { Distribution::Service } else { Distribution::External };
+    Discovery::Found(Place { nodes: found, external, certs, ..usual(distribution) })
 }
 
 /// A place by the arguments of etcd's own pods.

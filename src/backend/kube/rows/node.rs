@@ -106,6 +106,7 @@ impl Wire for NodeWire {
             cordon,
             pressure: pressure(&status.conditions),
             address: internal.map(|address| tidy(address.address.clone())),
+            addresses: tidy_all(status.addresses.into_iter().map(|address| address.address)),
             created: metadata.creation_timestamp,
             booted: None,
             pod_capacity: status

@@ -121,6 +121,17 @@ fn an_etcd_of_the_hosts_is_found_by_the_api_servers_arguments() {
     assert_eq!(place.distribution, Distribution::External);
     assert_eq!(place.external, ["10.9.9.1:2379", "10.9.9.2:2379"]);
 
+    // nodes that know an address of theirs, or a name; one that nobody knows makes no other one external
+    let mut nodes = masters("v1.32.0");
+    nodes[0].addresses = vec!["203.0.113.1".into(), "fd00::1".into()];
+    let words = [
+        "kube-apiserver",
+        "--etcd-servers=https://[fd00::1]:2379,https://CP-2:2379,https://203.0.113.9:2379",
+    ];
+    let place = found(&nodes, &[pod(("component", "kube-apiserver"), "cp-1", &words)]);
+    assert_eq!(place.nodes, ["cp-1".into(), "cp-2".into()]);
+    assert_eq!(place.external, ["203.0.113.9:2379"]);
+
     let words = ["kube-apiserver", "--etcd-servers", "https://127.0.0.1:2379"];
     let place = found(&masters("v1.32.0"), &[pod(("k8s-app", "kube-apiserver"), "cp-1", &words)]);
     assert_eq!((place.distribution, place.nodes.len()), (Distribution::Service, 3));
