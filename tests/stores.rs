@@ -115,7 +115,11 @@ async fn a_copy_is_read_back_and_has_its_sidecar() {
         let (here, there) = (bench.dir.path().join(&name), there.join(&name));
         assert_eq!(std::fs::read(here).expect("here"), std::fs::read(there).expect("there"), "{name}");
     }
-    let again = bench.copy(&bench.endpoint).await.expect_err("there already");
+    let again = bench.copy(&bench.endpoint).await.expect("an earlier try of the same file counts");
+    assert_eq!(again.size, SIZE as u64);
+    let other = there.join(format!("{NAME}.json"));
+    std::fs::write(&other, "{}").expect("another sidecar");
+    let again = bench.copy(&bench.endpoint).await.expect_err("another one is there");
     assert_eq!(again.kind, FailureKind::Conflict);
     assert!(again.to_string().contains("not overwritten"), "{again}");
 }
@@ -205,6 +209,12 @@ async fn a_directory_takes_copies_too() {
     assert_eq!(Path::new(&copied.expect("copied").at), other.join(NAME));
     assert_eq!(std::fs::read(other.join(NAME)).expect("read"), std::fs::read(&bench.file).expect("read"));
     assert!(other.join(format!("{NAME}.json")).exists());
+    let again = || async {
+        bench.upload(&to, "").copy(&bench.file, |_, _| {}, &CancellationToken::new(), &permit()).await
+    };
+    again().await.expect("an earlier try of the same file counts");
+    std::fs::write(other.join(NAME), "spoiled").expect("write");
+    assert_eq!(again().await.expect_err("not what the sidecar says").kind, FailureKind::Conflict);
     let denied = permits::permit(Kind::Drain, &["w"]);
     let error = bench.upload(&to, "").copy(&bench.file, |_, _| {}, &CancellationToken::new(), &denied).await;
     assert_eq!(error.expect_err("denied").kind, FailureKind::Denied);

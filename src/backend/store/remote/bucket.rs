@@ -78,19 +78,22 @@ pub(super) async fn copy(
     let sidecar = Key::from(bucket.key(&format!("{}.json", original.name)));
     let transfer = Transfer { original, bucket, store, progress };
     let cancelled = || Error::new(FailureKind::Cancelled, OP, bucket.to_string(), "cancelled");
-    match cancel.run_until_cancelled(transfer.is_there(&sidecar)).await {
+    let at = format!("{bucket}/{}", original.name);
+    match cancel.run_until_cancelled(transfer.there(&sidecar)).await {
         None => return Err(cancelled()),
-        Some(found) => {
-            if found? {
-                let why = "an object of that name exists already; it is not overwritten";
-                return Err(Error::new(
-                    FailureKind::Conflict,
-                    OP,
-                    format!("{bucket}/{}", original.name),
-                    why,
-                ));
+        Some(found) => match found? {
+            None => {}
+            // an earlier try sent it: it counts when it is read back whole now
+            Some(known) if known == original.sidecar => {
+                let compared = cancel.run_until_cancelled(transfer.compare(&key)).await;
+                compared.unwrap_or_else(|| Err(cancelled()))?;
+                return Ok(Copied { at, size: original.expected.size });
             }
-        }
+            Some(_) => {
+                let why = "another object of that name exists already; it is not overwritten";
+                return Err(Error::new(FailureKind::Conflict, OP, at, why));
+            }
+        },
     }
     transfer.send(&key, cancel).await?;
     let finishing = async {
@@ -103,7 +106,7 @@ pub(super) async fn copy(
         let _ = timeout(TIDY, store.delete(&key)).await;
         return Err(error);
     }
-    Ok(Copied { at: format!("{bucket}/{}", original.name), size: original.expected.size })
+    Ok(Copied { at, size: original.expected.size })
 }
 
 struct Transfer<'a> {
@@ -122,14 +125,16 @@ impl Transfer<'_> {
         (self.progress)(done, self.original.expected.size.saturating_mul(2));
     }
 
-    /// Whether it exists, as far as may be known. Asked with GET, not HEAD: a refusal of HEAD has no body that says why.
-    async fn is_there(&self, key: &Key) -> Result<bool, Error> {
-        match self.store.get(key).await {
-            Ok(_) => Ok(true),
+    /// What a sidecar holds that is there already, as far as may be known. Asked with GET, not HEAD: a refusal of HEAD has
+    /// no body that says why.
+    async fn there(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+        let found = async { self.store.get(key).await?.bytes().await };
+        match found.await {
+            Ok(text) => Ok(Some(text)),
             Err(error) => match self.fail(&error) {
-                error if error.kind == FailureKind::NotFound && !fault::is_no_bucket(&error) => Ok(false),
+                error if error.kind == FailureKind::NotFound && !fault::is_no_bucket(&error) => Ok(None),
                 // who may not list a bucket is told this of every key that is not there
-                error if error.kind == FailureKind::Forbidden => Ok(false),
+                error if error.kind == FailureKind::Forbidden => Ok(None),
                 error => Err(error),
             },
         }
