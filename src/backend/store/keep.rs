@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 ///
 /// `good` is the one that was verified just now. When it is not among those that stay, the ones that stay are read until
 /// one is found whole; when none is, nothing is surplus. What cannot be relied on (no sidecar, another size) is neither
-/// counted nor removed: that is for a person to look at.
+/// counted nor removed: that is for a person to look at. Nor is what was taken without a quorum: it may hold less than an
+/// older one, and must not push that out.
 pub fn surplus(
     dir: &Path,
     cluster_id: &str,
@@ -23,7 +24,9 @@ pub fn surplus(
         return Ok(Vec::new());
     }
     let ours = list(dir)?.into_iter().filter_map(|item| match item {
-        Listed::Snapshot(file) if file.meta.cluster_id == cluster_id => Some(file.path),
+        Listed::Snapshot(file) if file.meta.cluster_id == cluster_id && file.meta.has_quorum => {
+            Some(file.path)
+        }
         _ => None,
     });
     let ours: Vec<PathBuf> = ours.collect();
