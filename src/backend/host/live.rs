@@ -6,6 +6,7 @@ use crate::backend::error::Error;
 use crate::domain::guard::{Change, Permit};
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
+use crate::domain::secret::scrub;
 use crate::domain::text::clean;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -79,9 +80,10 @@ impl Hosts {
         let ended = tokio::time::timeout(limit, work).await;
         let fail = |kind, why: String| {
             let error = Error::new(kind, "patch", target.label(), why);
-            last.iter().fold(error.because(format!("the command was {}", argv.join(" "))), |error, line| {
-                error.because(format!("it said: {line}"))
-            })
+            last.iter()
+                .fold(error.because(format!("the command was {}", scrub(&argv.join(" ")))), |error, line| {
+                    error.because(format!("it said: {line}"))
+                })
         };
         if ended.is_err() {
             let words = format!("it did not end within {} s, and may still be at work", limit.as_secs());
@@ -108,7 +110,7 @@ fn keep(last: &mut Vec<String>, line: &str) {
     if last.len() >= LAST {
         last.remove(0);
     }
-    last.push(line.to_owned());
+    last.push(scrub(line));
 }
 
 #[cfg(test)]

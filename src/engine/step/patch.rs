@@ -29,7 +29,7 @@ pub(super) async fn patch(job: &Job) -> Ending {
     };
     let row = read_node(job).await?;
     let argv: Vec<&str> = patch.argv.iter().map(String::as_str).collect();
-    let change = format!("run on the host of {}: {}", row.name, argv.join(" "));
+    let change = format!("run on the host of {}: {}", row.name, scrub(&argv.join(" ")));
     let began = Instant::now();
     let (tell, told) = mpsc::channel(64);
     let work = job.change(&change, hosts.patch(&row, &argv, patch.limit, job.permit(), tell));
