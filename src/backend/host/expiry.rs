@@ -12,12 +12,14 @@ use std::time::Duration;
 
 /// A certificate that ends within this time blocks the reboot.
 const SOON: Duration = Duration::from_hours(7 * 24);
+/// It is made once, for a year, and never again: the kubelet serves with it whatever its end, and comes back with it.
+const SELF_MADE: &str = "/var/lib/kubelet/pki/kubelet.crt";
 /// So many files are read at the same time (`MaxSessions` is 10 by default).
 const AT_ONCE: usize = 4;
 /// Certificates by path, and what they are of. Those that are not there are left out.
 const PLACES: [(&str, &str); 14] = [
     ("/var/lib/kubelet/pki/kubelet-client-current.pem", "the kubelet's client certificate"),
-    ("/var/lib/kubelet/pki/kubelet.crt", "the kubelet's serving certificate"),
+    (SELF_MADE, "the kubelet's serving certificate"),
     ("/etc/kubernetes/pki/apiserver.crt", "the API server's certificate"),
     ("/etc/kubernetes/pki/apiserver-kubelet-client.crt", "the API server's certificate for kubelets"),
     ("/etc/kubernetes/pki/apiserver-etcd-client.crt", "the API server's certificate for etcd"),
@@ -81,6 +83,10 @@ fn judge(text: &str, path: &str, what: &str, now: Stamp) -> Option<HostFinding> 
     let Some(end) = not_after(&certificate) else {
         return finding(false, format!("when {what} ends cannot be told: {}", clean(path)));
     };
+    if path == SELF_MADE {
+        let has_ended = || finding(false, format!("{what} ended {} ago ({path})", brief(now.since(end))));
+        return (end.0 <= now.0).then(has_ended).flatten();
+    }
     if end.0 <= now.0 {
         return finding(
             true,
@@ -177,6 +183,14 @@ mod tests {
         assert!(blocks && text.contains("ends in 4d"), "{text}");
         let (blocks, text) = judged(&certificate(2026, 11, 10)).expect("ended");
         assert!(blocks && text.contains("ended 10d"), "{text}");
+    }
+
+    #[test]
+    fn the_kubelets_own_certificate_keeps_no_node_away() {
+        let now = Stamp(1_795_132_800_000);
+        let old = judge(&certificate(2026, 11, 10), SELF_MADE, "it", now).expect("said");
+        assert!(!old.blocks && old.text.contains("ended 10d"), "{}", old.text);
+        assert_eq!(judge(&certificate(2026, 11, 24), SELF_MADE, "it", now), None);
     }
 
     #[test]

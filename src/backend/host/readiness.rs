@@ -12,9 +12,9 @@ use crate::domain::text::{clean, matches_glob};
 
 /// The command that a reboot is, without sudo. A narrow sudoers rule names exactly this.
 pub(super) const REBOOT: [&str; 2] = ["/usr/bin/systemctl", "reboot"];
-/// Programs that change packages; a reboot in the middle of them breaks the host.
-const PACKAGE_PROGRAMS: &str =
-    "apt|apt-get|aptitude|dpkg|unattended-upgr|dnf|yum|rpm|zypper|rpm-ostree|transactional-update";
+/// Programs that change packages; a reboot in the middle of them breaks the host. Not `unattended-upgr`: so is called, too, a
+/// daemon that only waits for the shutdown; the upgrade itself is seen by its service, and by its inhibitor.
+const PACKAGE_PROGRAMS: &str = "apt|apt-get|aptitude|dpkg|dnf|yum|rpm|zypper|rpm-ostree|transactional-update";
 
 impl Hosts {
     /// Whether the host may be asked to reboot, and what stands in the way. Checks that the host has no program for are
