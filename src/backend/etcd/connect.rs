@@ -2,7 +2,7 @@
 
 use super::credentials::Credentials;
 use super::options::Route;
-use super::{Etcd, Slot, fault};
+use super::{Etcd, Slot, fault, lock};
 use crate::backend::dial::Stream;
 use crate::backend::error::Error;
 use crate::backend::host::split_address;
@@ -119,7 +119,10 @@ impl Etcd {
     async fn open(&self, route: Route, slot: &Slot) -> Result<Link, Error> {
         let stream: Stream = match self.secure(route, slot).await? {
             (stream, None) => stream,
-            (stream, Some((tls, name))) => Box::new(shake_hands(stream, &tls, &name, &slot.label).await?),
+            (stream, Some((tls, name))) => {
+                let shaken = shake_hands(stream, &tls, &name, &slot.label).await;
+                Box::new(shaken.inspect_err(|error| self.forget_if_refused(error))?)
+            }
         };
         over(stream, &slot.label).await
     }
@@ -152,10 +155,10 @@ impl Etcd {
         Ok((stream, tls))
     }
 
-    /// The TLS client, made once; made again after it was refused (certificates are renewed in place).
+    /// The TLS client, made once; made again after it was refused (certificates are renewed in place). Each host is asked for
+    /// its certificates by itself until one has given them: one that is silent keeps nobody waiting.
     async fn tls(&self, route: Route, slot: &Slot) -> Result<Arc<ClientConfig>, Error> {
-        let mut kept = self.inner.tls.lock().await;
-        if let Some(tls) = kept.as_ref() {
+        if let Some(tls) = lock(&self.inner.tls).as_ref() {
             return Ok(Arc::clone(tls));
         }
         let credentials = match (self.inner.options.files(), route, &self.inner.hosts, &slot.row) {
@@ -173,7 +176,7 @@ impl Etcd {
             }
         };
         let tls = credentials.client()?;
-        *kept = Some(Arc::clone(&tls));
+        *lock(&self.inner.tls) = Some(Arc::clone(&tls));
         Ok(tls)
     }
 
@@ -195,10 +198,15 @@ impl Etcd {
             Ok(Err(found)) => found,
             _ => error,
         };
-        if matches!(found.kind, FailureKind::Unauthorized | FailureKind::Identity) {
-            self.inner.tls.lock().await.take();
-        }
+        self.forget_if_refused(&found);
         found
+    }
+
+    /// Certificates that were refused, or do not know the other side, are read anew the next time.
+    fn forget_if_refused(&self, error: &Error) {
+        if matches!(error.kind, FailureKind::Unauthorized | FailureKind::Identity) {
+            lock(&self.inner.tls).take();
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
 use connect::Link;
 use options::Route;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use view::Memory;
@@ -42,7 +42,7 @@ struct Inner {
     hosts: Option<Hosts>,
     slots: Mutex<BTreeMap<NodeName, Arc<Slot>>>,
     memory: Mutex<Memory>,
-    tls: tokio::sync::Mutex<Option<Arc<rustls::ClientConfig>>>,
+    tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
     place: Mutex<Option<Discovery>>,
 }
 
@@ -74,7 +74,7 @@ impl Etcd {
             hosts,
             slots: Mutex::default(),
             memory: Mutex::default(),
-            tls: tokio::sync::Mutex::default(),
+            tls: Mutex::default(),
             place: Mutex::default(),
         };
         let etcd = Self { inner: Arc::new(inner) };
@@ -101,6 +101,17 @@ impl Etcd {
     pub fn is_absent(&self) -> bool {
         let is_none = matches!(*lock(&self.inner.place), Some(Discovery::NotAvailable { .. }));
         is_none && self.inner.options.access == Access::Auto && self.inner.options.files().is_none()
+    }
+
+    /// Whether a member is looked for on a node: by its role, by what was found out, or by the configuration. Nobody has to
+    /// answer for that.
+    pub fn may_host(&self, node: &NodeName) -> bool {
+        lock(&self.inner.slots).contains_key(node)
+    }
+
+    /// The nodes of [`Etcd::may_host`].
+    pub fn hosts(&self) -> BTreeSet<NodeName> {
+        lock(&self.inner.slots).keys().cloned().collect()
     }
 
     fn found(&self) -> Option<Place> {
