@@ -134,7 +134,9 @@ impl MemberRow {
         if let Some(lag) = self.lag.filter(|lag| *lag >= LAG_LIMIT) {
             concerns.push(format!("is {lag} entries behind"));
         }
-        if let Some((percent, guessed)) = self.fill().filter(|(percent, _)| *percent >= 80) {
+        if let Some((percent, guessed)) = self.fill().filter(|(percent, _)| *percent >= 80)
+            && !self.outgrew_a_guess()
+        {
             let of = if guessed { "the default quota of 2 GiB" } else { "its quota" };
             concerns.push(format!("database file takes {percent}% of {of}"));
         }
@@ -144,8 +146,29 @@ impl MemberRow {
         concerns
     }
 
+    /// The file is larger than the quota that was assumed, and etcd raised no alarm: the quota is another one.
+    fn outgrew_a_guess(&self) -> bool {
+        let errors = self.status.iter().flat_map(|status| &status.errors);
+        let is_full = |error: &String| {
+            Alarm::parse(error).is_some_and(|found| found.trouble == alarm::Trouble::NoSpace)
+        };
+        self.fill().is_some_and(|(percent, guessed)| guessed && percent > 100)
+            && self.speaks()
+            && !errors.into_iter().any(is_full)
+    }
+
     /// What is no reason to stop, and should be known before the next upgrade: each in words.
     pub fn advice(&self) -> Vec<String> {
+        let mut advice = self.advice_of_version();
+        if self.outgrew_a_guess() {
+            advice.push(
+                "the quota is not known: the database file is larger than the default of 2 GiB".to_owned(),
+            );
+        }
+        advice
+    }
+
+    fn advice_of_version(&self) -> Vec<String> {
         let version = self.status.as_ref().and_then(|status| parse_version(&status.version));
         let words = match version {
             Some((3, 5, 0..=2)) => "versions 3.5.0 to 3.5.2 may corrupt data when they crash: upgrade",

@@ -72,6 +72,12 @@ pub struct Memory {
     pub serviced: Option<String>,
     /// The etcd member of the node.
     pub member_before: Option<MemberBefore>,
+    /// The step that moves the etcd leadership away was carried out: it must not be on the node when that goes down.
+    #[serde(default)]
+    pub leads_elsewhere: bool,
+    /// When the snapshot of this run was taken.
+    #[serde(default)]
+    pub snapshot_taken: Option<Stamp>,
     /// Since when the node is Ready, as it was found on its return: another time tells that it went once more.
     #[serde(default)]
     pub returned: Option<Stamp>,

@@ -1,6 +1,7 @@
 //! From a request to a plan: what will be done, in words and as commands a person could type. Pure.
 
 use super::settings::{Backends, Settings, Timing};
+use crate::backend::etcd::Etcd;
 use crate::domain::etcd::EtcdView;
 use crate::domain::feed::{Row, Table};
 use crate::domain::guard::Request;
@@ -9,6 +10,7 @@ use crate::domain::lock::LockChoice;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::{Kind, Plan, Step, StepKind};
 use crate::domain::report::Report;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod resolve;
@@ -24,6 +26,8 @@ pub struct Facts {
     pub nodes: Table<NodeRow>,
     /// The etcd members, as far as they are known.
     pub etcd: Option<EtcdView>,
+    /// Where a member is looked for, whether it answers or not.
+    pub etcd_hosts: BTreeSet<NodeName>,
     /// Whether hosts are reached over SSH.
     pub has_ssh: bool,
     /// Whether etcd is to be reached.
@@ -38,6 +42,7 @@ impl Facts {
         Self {
             nodes,
             etcd,
+            etcd_hosts: backends.etcd.as_ref().map(Etcd::hosts).unwrap_or_default(),
             has_ssh: backends.hosts.is_some(),
             has_etcd: backends.etcd.is_some(),
             settings: backends.settings.clone(),
@@ -64,6 +69,7 @@ impl Facts {
     /// A control-plane node, a node that hosts etcd, or one of which neither can be told.
     pub fn is_master(&self, node: &NodeName) -> bool {
         self.nodes.get(node).is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd())
+            || self.etcd_hosts.contains(node)
             || self.etcd.as_ref().is_some_and(|etcd| etcd.on_node(node).is_some())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
-use crate::domain::etcd::{EtcdView, LAG_LIMIT, MemberRow};
+use crate::domain::etcd::{Alarm, EtcdView, LAG_LIMIT, MemberRow, Quorum};
 use crate::domain::feed::Table;
 use crate::domain::gate::{Gate, Offender, Verdict};
 use crate::domain::node::NodeRow;
@@ -31,10 +31,34 @@ fn is_left_out(scene: &Scene) -> bool {
         && scene.nodes.as_ref().is_ok_and(|nodes| !has_masters(nodes))
 }
 
-/// Every member is matched to a node, and none to this one: the node hosts no etcd.
+/// Every member is on another node, or at an endpoint that the configuration names: the node hosts no etcd.
 fn hosts_none(scene: &Scene, view: &EtcdView) -> bool {
     let Some(node) = &scene.node else { return false };
-    view.on_node(node).is_none() && view.members.iter().all(|member| member.node.is_some())
+    let is_placed = |member: &MemberRow| member.node.is_some() && !is_adrift(scene, member);
+    view.on_node(node).is_none() && view.members.iter().all(is_placed)
+}
+
+/// Known only by an address that no node answers to: it may be on a node that does not know this address of its own.
+fn is_adrift(scene: &Scene, member: &MemberRow) -> bool {
+    // the name of a node holds no colon, an address with its port does
+    let is_node = |name| scene.nodes.as_ref().is_ok_and(|nodes| nodes.contains_key(name));
+    member.node.as_ref().is_some_and(|name| name.as_str().contains(':') && !is_node(name))
+}
+
+/// The node may host any of the members that are adrift: all of them have to be safe to lose, one at a time.
+fn quorum_anyway(scene: &Scene, view: &EtcdView, quorum: Quorum) -> Gate {
+    const ASKS: &str = "etcd keeps its quorum without this node";
+    let adrift = view.members.iter().filter(|member| is_adrift(scene, member)).map(MemberRow::label);
+    let sum = format!(
+        "it cannot be told whether the node hosts {}; {}",
+        adrift.collect::<Vec<_>>().join(", "),
+        quorum.words()
+    );
+    let may_lose_any = quorum.margin().is_some_and(|spare| spare > 0);
+    let offenders = if may_lose_any { Vec::new() } else { lost(view, &sum) };
+    let hint = "say where the members are in etcd.endpoints: by the name of a node, or by another name";
+    let offenders = offenders.into_iter().map(|offender| offender.hint(hint)).collect();
+    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, sum)
 }
 
 /// Healthy voters without this node's member still make a quorum.
@@ -62,6 +86,9 @@ pub(super) fn quorum(scene: &Scene) -> Gate {
     let Some(member) = view.on_node(node) else {
         if hosts_none(scene, view) {
             return not_applicable(scene, names::ETCD_QUORUM, ASKS, "the node hosts no etcd member");
+        }
+        if view.members.iter().all(|member| member.node.is_some()) {
+            return quorum_anyway(scene, view, quorum);
         }
         let why = absent("it cannot be told which etcd member this node hosts");
         return unknown(scene, names::ETCD_QUORUM, ASKS, &why);
@@ -117,6 +144,7 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
             offenders.push(about(member, concerns.join("; ")));
         }
     }
+    offenders.extend(alarms_of_nobody(view));
     if !view.is_silent() && view.leader().is_none() {
         offenders.push(whole("has no leader that a majority of the voters names".to_owned()));
     }
@@ -136,6 +164,13 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         offenders,
         format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
     )
+}
+
+/// Alarms of members that are listed no more: etcd keeps them, and refuses writes because of them.
+fn alarms_of_nobody(view: &EtcdView) -> Vec<Offender> {
+    let is_listed = |alarm: &Alarm| view.members.iter().any(|row| alarm.names(row.id));
+    let orphans = view.alarms().into_iter().filter(|alarm| !is_listed(alarm));
+    orphans.map(|alarm| whole(format!("alarm {} of a member that is not listed", alarm.trouble))).collect()
 }
 
 /// What is no reason to stop, and yet worth a word: each once.
@@ -261,6 +296,10 @@ pub(super) fn hash(scene: &Scene) -> Gate {
             None => unknown(scene, names::ETCD_HASH, ASKS, &absent("the members cannot be compared now")),
         },
         Some(Err(report)) => unknown(scene, names::ETCD_HASH, ASKS, report),
+        None if scene.etcd.is_some() => {
+            let why = absent("asked for once everything else is in order: each member reads all of its keys");
+            unknown(scene, names::ETCD_HASH, ASKS, &why)
+        }
         None => unknown(scene, names::ETCD_HASH, ASKS, &absent("etcd is not configured")),
     }
 }

@@ -176,6 +176,14 @@ impl Scene {
         Some(self.nodes.as_ref().ok()?.values().filter(|row| row.is_control_plane()).collect())
     }
 
+    /// Compares the members' keyspaces: every member reads all of its keys for that, so it is asked for last, when nothing
+    /// else is amiss.
+    pub async fn compare(&mut self, backends: &Backends) {
+        if let Some(etcd) = &backends.etcd {
+            self.hash = Some(etcd.hash_kv().await.map_err(Report::from));
+        }
+    }
+
     /// What was remembered before the reboot, after it.
     pub fn memory(&self) -> Option<&Memory> {
         match &self.purpose {
@@ -210,10 +218,26 @@ impl Scene {
 
     /// Reads everything that the purpose asks for. Never fails: what does not answer is part of the scene.
     pub async fn read(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
-        Self::gather(backends, node, purpose).boxed().await
+        Self::read_for(backends, node, false, purpose).await
     }
 
-    async fn gather(backends: &Backends, node: Option<&NodeName>, purpose: Purpose) -> Self {
+    /// The same for a step whose plan says that the node hosts etcd (`was_master`): that it cannot be seen now is no proof
+    /// that it does not.
+    pub async fn read_for(
+        backends: &Backends,
+        node: Option<&NodeName>,
+        was_master: bool,
+        purpose: Purpose,
+    ) -> Self {
+        Self::gather(backends, node, was_master, purpose).boxed().await
+    }
+
+    async fn gather(
+        backends: &Backends,
+        node: Option<&NodeName>,
+        was_master: bool,
+        purpose: Purpose,
+    ) -> Self {
         let cluster = &backends.cluster;
         let settings = &backends.settings;
         let (rows, beats) = match cluster.nodes_and_beats().await {
@@ -234,12 +258,12 @@ impl Scene {
             World::read(cluster, clock, wants.world),
             special(backends, target.as_ref(), has_masters, &wants),
         );
-        let is_master = is_master(target.as_ref(), node, etcd.as_ref());
+        let may_host = backends.etcd.as_ref().zip(node).is_some_and(|(etcd, node)| etcd.may_host(node));
+        let was_member = matches!(&purpose, Purpose::Return { memory, .. } | Purpose::Settle { memory, .. } if memory.member_before.is_some());
+        let is_master =
+            was_master || was_member || may_host || is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
-        let (quorum_read, hash) = futures::join!(
-            quorum_read(backends, node, wants.quorum_read && is_master),
-            hash(backends, wants.hash && is_master)
-        );
+        let quorum_read = quorum_read(backends, node, wants.quorum_read && is_master).await;
         let at = now();
         let (listed, endpoints) = api;
         Self {
@@ -267,7 +291,7 @@ impl Scene {
             lease: lease.map_err(Report::from),
             etcd,
             quorum_read,
-            hash,
+            hash: None,
             host,
             readiness,
             rights,
@@ -309,7 +333,6 @@ struct Wants {
     readiness: bool,
     rights: Vec<access::Right>,
     quorum_read: bool,
-    hash: bool,
     world: Wishes,
 }
 
@@ -324,7 +347,6 @@ impl Wants {
                 _ => Vec::new(),
             },
             quorum_read: is_before,
-            hash: matches!(purpose, Purpose::Return { .. }),
             world: Wishes { actors: is_before || is_whole, budgets: is_whole },
         }
     }
@@ -375,14 +397,6 @@ async fn quorum_read(
         return None;
     }
     Some(etcd.linearizable_read(node).await.map_err(Report::from))
-}
-
-async fn hash(backends: &Backends, is_wanted: bool) -> Option<Result<KeyspaceHash, Report>> {
-    let etcd = backends.etcd.as_ref()?;
-    if !is_wanted {
-        return None;
-    }
-    Some(etcd.hash_kv().await.map_err(Report::from))
 }
 
 async fn rights(backends: &Backends, wanted: Vec<access::Right>) -> Vec<Right> {

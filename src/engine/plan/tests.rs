@@ -11,6 +11,7 @@ fn facts() -> Facts {
     Facts {
         nodes: rows.into_iter().map(|row| (row.key(), row)).collect(),
         etcd: None,
+        etcd_hosts: BTreeSet::new(),
         has_ssh: true,
         has_etcd: true,
         settings: settings(),
@@ -135,4 +136,12 @@ fn every_plan_has_words_a_command_and_a_deadline() {
             assert!(!step.what.is_empty() && !step.command.is_empty() && !step.timeout.is_zero(), "{step:?}");
         }
     }
+}
+
+#[test]
+fn a_node_on_which_etcd_is_looked_for_is_treated_as_its_host_though_nobody_answers() {
+    let silent = Facts { etcd_hosts: ["worker-1".into()].into(), ..facts() };
+    let gates = |facts: &Facts| plan(&request(Kind::Reboot, &["worker-1"]), facts).steps[0].gates.clone();
+    assert!(!gates(&facts()).contains(&names::ETCD_QUORUM.to_owned()));
+    assert!(gates(&silent).contains(&names::ETCD_QUORUM.to_owned()));
 }

@@ -10,6 +10,7 @@ use crate::domain::run::{Outcome, Progress, RunChange};
 use crate::domain::text::count;
 use crate::domain::time::{Stamp, brief};
 use crate::engine::checklist;
+use crate::engine::gate::names::{ETCD_HASH, ETCD_MEMBER, ETCD_QUORUM};
 use crate::engine::gate::{Baseline, Details, Purpose, Scene, Steady, closed, judge, manifests};
 use crate::engine::job::{Ending, Job};
 use crate::engine::memory::MemberBefore;
@@ -19,10 +20,15 @@ use tokio::time::Instant;
 
 async fn look(job: &Job, purpose: Purpose, details: &mut Details) -> Result<(Scene, Vec<Gate>), Report> {
     let node = job.node()?;
-    let mut scene = Scene::read(job.backends(), Some(node), purpose).await;
+    let was_master = job.step.gates.iter().any(|gate| gate == ETCD_QUORUM || gate == ETCD_MEMBER);
+    let mut scene = Scene::read_for(job.backends(), Some(node), was_master, purpose).await;
     scene.excused = job.shared.siblings();
     let weigh = |gate: Gate| job.shared.accepted.weigh(gate, job.step.kind).until(job.deadline);
     let mut gates: Vec<Gate> = judge(&scene).into_iter().map(weigh).collect();
+    if matches!(&closed(&gates)[..], [last] if last.name == ETCD_HASH) && scene.etcd.is_some() {
+        scene.compare(job.backends()).await;
+        gates = judge(&scene).into_iter().map(weigh).collect();
+    }
     details.add(&job.backends().cluster, &mut gates).await;
     for gate in &gates {
         job.show(gate.clone()).await;
@@ -177,8 +183,12 @@ pub(super) async fn recheck(job: &Job) -> Ending {
     if let Some(row) = scene.target() {
         super::hold::check(job, row).await?;
     }
+    super::backup::still_recent(job)?;
+    let view = scene.etcd.as_ref().and_then(|samples| samples.second.as_ref().ok());
+    let leads = super::leader::still_elsewhere(job, view).await?;
     job.remember(|memory| memory.rechecked = Some(began))?;
-    Ok(Outcome::Done(format!("{} passed again", count(gates.len(), "gate"))))
+    let passed = format!("{} passed again", count(gates.len(), "gate"));
+    Ok(Outcome::Done(leads.into_iter().fold(passed, |words, more| words + "; " + &more)))
 }
 
 /// The nodes could be read, and this one is not among them.

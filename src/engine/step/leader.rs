@@ -1,11 +1,39 @@
 //! Moves the etcd leadership away from the node, so that nobody waits for an election.
 
+use crate::domain::etcd::EtcdView;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
 use crate::engine::job::{Ending, Job};
 
-/// Moves it when the node's member leads.
+/// Moves it when the node's member leads, and remembers that it is not to lead when it goes down.
 pub(super) async fn move_away(job: &Job) -> Ending {
+    let outcome = look_and_move(job).await?;
+    if !job.memory().leads_elsewhere {
+        job.remember(|memory| memory.leads_elsewhere = true)?;
+    }
+    Ok(outcome)
+}
+
+/// An election may have brought it back while the node was drained: right before the reboot it is moved once more. What it was
+/// left out of by the engineer is only said.
+pub(super) async fn still_elsewhere(job: &Job, view: Option<&EtcdView>) -> Result<Option<String>, Report> {
+    let node = job.node()?;
+    let Some(view) = view.filter(|view| view.members.len() > 1) else { return Ok(None) };
+    let leads = view.leader().is_some_and(|leader| leader.node.as_ref() == Some(node));
+    match (leads, job.memory().leads_elsewhere) {
+        (false, _) => Ok(None),
+        (true, false) => Ok(Some(format!("{node} leads etcd: its leadership was not moved away"))),
+        (true, true) => {
+            job.note(format!("the etcd leadership came back to {node}: moving it away once more")).await;
+            match look_and_move(job).await? {
+                Outcome::Done(words) => Ok(Some(words)),
+                _ => Ok(None),
+            }
+        }
+    }
+}
+
+async fn look_and_move(job: &Job) -> Ending {
     let node = job.node()?;
     let etcd = job
         .backends()

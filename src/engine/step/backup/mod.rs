@@ -4,13 +4,14 @@ mod copies;
 mod pace;
 
 use crate::backend::clock::now;
-use crate::backend::store::{self, Location, SnapshotFile, here, object, seal};
+use crate::backend::store::{self, Listed, Location, SnapshotFile, here, object, seal};
 use crate::domain::etcd::scheduled::newest;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
 use crate::domain::text::{bytes, count};
+use crate::domain::time::brief;
 use crate::engine::job::{Ending, Job};
 use crate::engine::settings::Settings;
 use futures::FutureExt;
@@ -106,6 +107,32 @@ fn goes_elsewhere(settings: &Settings, boot_id: &str) -> bool {
 /// What this run stored lately is not stored again when the step is tried once more, or the run resumed.
 const RECENT: Duration = Duration::from_mins(30);
 
+/// The oldest that the snapshot of this run may be when its node is rebooted. A drain that is waited for, or a run that was
+/// left over night, makes it old.
+const FRESH: Duration = Duration::from_hours(1);
+
+/// Whether the snapshot that this run took, or a newer one of the same place, is recent enough for the reboot. A backup that was
+/// left out by the engineer is nobody's promise.
+pub(super) fn still_recent(job: &Job) -> Result<(), Report> {
+    let Some(taken) = job.memory().snapshot_taken else { return Ok(()) };
+    let age = now().since(taken);
+    if age <= FRESH {
+        return Ok(());
+    }
+    let newest = store::list(&job.backends().settings.snapshot_dir).ok().and_then(|list| {
+        list.into_iter().find_map(|item| match item {
+            Listed::Snapshot(file) if file.meta.has_quorum => Some(file.meta.taken),
+            _ => None,
+        })
+    });
+    if newest.is_some_and(|newest| newest > taken && now().since(newest) <= FRESH) {
+        return Ok(());
+    }
+    let why = format!("the etcd snapshot of this run is {} old, {} are allowed", brief(age), brief(FRESH));
+    Err(Report::new(FailureKind::Denied, why)
+        .hint("take another with pitstop snapshot, then try this step again"))
+}
+
 /// The snapshot that this run took, when it is recent and still whole.
 async fn taken_already(job: &Job) -> Option<SnapshotFile> {
     let path = job.memory().snapshot?;
@@ -136,7 +163,11 @@ async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<
         })
         .await?;
     let path = file.path.clone();
-    job.remember(|memory| memory.snapshot = Some(path))?;
+    let taken = file.meta.taken;
+    job.remember(|memory| {
+        memory.snapshot = Some(path);
+        memory.snapshot_taken = Some(taken);
+    })?;
     account.add(format!(
         "verified snapshot of {} at revision {}, {}: {}",
         file.meta.member,
