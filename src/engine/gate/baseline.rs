@@ -100,18 +100,23 @@ impl Baseline {
     }
 
     /// Those of the pods that are not excused: the ones that were out of order themselves are, and as many others of their
-    /// workload as have taken their place.
-    pub(super) fn blamed<'a>(&self, off: &[&'a PodRow]) -> Vec<&'a PodRow> {
+    /// workload as have taken the place of one that is gone by now (`all` are the pods that there are). One that has recovered
+    /// excuses no other.
+    pub(super) fn blamed<'a>(&self, off: &[&'a PodRow], all: &[PodRow]) -> Vec<&'a PodRow> {
         let mut groups: BTreeMap<String, Vec<&'a PodRow>> = BTreeMap::new();
         for pod in off.iter().filter(|pod| !self.owners.contains(&whose(pod))) {
             groups.entry(group(pod)).or_default().push(pod);
         }
         let blamed = groups.into_iter().flat_map(|(name, pods)| {
             let known = self.pods.get(&name).cloned().unwrap_or_default();
-            let (same, others): (Vec<&PodRow>, Vec<&PodRow>) =
-                pods.into_iter().partition(|pod| known.contains(&pod.key.name));
-            let replaced = known.len().saturating_sub(same.len());
-            others.into_iter().skip(replaced)
+            let here: BTreeSet<&str> = all
+                .iter()
+                .filter(|pod| known.contains(&pod.key.name) && group(pod) == name)
+                .map(|pod| pod.key.name.as_str())
+                .collect();
+            let replaced = known.iter().filter(|known| !here.contains(known.as_str())).count();
+            let others = pods.into_iter().filter(move |pod| !known.contains(&pod.key.name));
+            others.skip(replaced)
         });
         blamed.collect()
     }

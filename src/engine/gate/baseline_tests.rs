@@ -53,6 +53,13 @@ fn exactly_what_is_new_is_named() {
 }
 
 #[test]
+fn one_that_recovered_excuses_no_other() {
+    let first = vec![dns("dns-a", false), dns("dns-b", true)];
+    let now = vec![dns("dns-a", true), dns("dns-b", false)];
+    assert_eq!(blamed(&after(first, now)), ["kube-system/dns-b"]);
+}
+
+#[test]
 fn the_offender_says_whose_it_is_and_since_when() {
     let pods = vec![PodRow { created: Some(Stamp(NOW.0 - 300_000)), ..dns("dns-b", false) }];
     let gates = judge(&after(Vec::new(), pods));
@@ -136,8 +143,8 @@ fn how_often_a_node_went_is_counted_from_the_beginning() {
 fn journals_of_before_are_still_read() {
     let old: Baseline = serde_json::from_str("[\"kube-system/ReplicaSet coredns-6f\"]").unwrap();
     let off = [dns("dns-a", false), dns("dns-b", false), proxy("cp-1", false)];
-    let off: Vec<&PodRow> = off.iter().collect();
-    let names: Vec<&str> = old.blamed(&off).iter().map(|pod| pod.key.name.as_str()).collect();
+    let all: Vec<&PodRow> = off.iter().collect();
+    let names: Vec<&str> = old.blamed(&all, &off).iter().map(|pod| pod.key.name.as_str()).collect();
     assert_eq!(names, ["proxy-cp-1-false"]);
     let new = Baseline { nodes: BTreeSet::from(["w".into()]), ..Baseline::default() };
     let text = serde_json::to_string(&new).unwrap();

@@ -149,7 +149,7 @@ pub(super) fn critical(scene: &Scene, with_unplaced: bool) -> Gate {
         .filter(|pod| !(scene.node.is_none() && pod.mirror))
         .filter(|pod| is_off(pod) || (with_unplaced && is_unplaced(pod)))
         .collect();
-    let blamed = baseline.blamed(&off);
+    let blamed = baseline.blamed(&off, pods);
     let mut offenders: Vec<Offender> = blamed.iter().map(|pod| unwell(pod)).collect();
     offenders.extend(
         critical.iter().filter(|pod| !pod.mirror && pod.ready).filter_map(|pod| restarted(scene, pod)),
