@@ -5,6 +5,7 @@ use super::scene::absent;
 use super::{Scene, names, not_applicable, unknown, verdict};
 use crate::backend::kube::Stops;
 use crate::domain::gate::{Gate, Offender};
+use crate::domain::ids::NodeName;
 use crate::domain::node::{NodeRow, Readiness};
 use crate::domain::report::Report;
 use crate::domain::text::count;
@@ -94,6 +95,21 @@ fn blamed(row: &NodeRow, scene: &Scene) -> Option<Offender> {
     complaint(row, scene).or_else(|| changed(row, scene))
 }
 
+/// Before a node is touched: nodes with a control plane or etcd that another run of the same roll has in work. They may be
+/// Ready still, and be asked to reboot the moment after.
+fn in_turn(scene: &Scene) -> impl Iterator<Item = Offender> {
+    let is_before = matches!(scene.purpose, super::Purpose::Before { .. });
+    let etcd = scene.etcd.as_ref().and_then(|samples| samples.second.as_ref().ok());
+    let is_master = move |node: &&NodeName| {
+        let row = scene.nodes.as_ref().ok().and_then(|nodes| nodes.get(*node));
+        row.is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd())
+            || etcd.is_some_and(|etcd| etcd.on_node(node).is_some())
+    };
+    scene.excused.iter().filter(move |_| is_before).filter(is_master).map(|node| {
+        Offender::new("Node", node.as_str(), "is in its turn of the same roll").hint("its turn ends first")
+    })
+}
+
 /// Every other control-plane node is Ready and reports.
 pub(super) fn control_planes(scene: &Scene) -> Gate {
     const ASKS: &str = "every other control-plane node is Ready, with a fresh sign of life";
@@ -105,10 +121,12 @@ pub(super) fn control_planes(scene: &Scene) -> Gate {
         .values()
         .filter(|row| row.is_control_plane() && scene.node.as_ref() != Some(&row.name))
         .collect();
-    if others.is_empty() {
+    let in_turn: Vec<Offender> = in_turn(scene).collect();
+    if others.is_empty() && in_turn.is_empty() {
         return not_applicable(scene, names::CONTROL_PLANES, ASKS, "there is no other control-plane node");
     }
-    let offenders: Vec<Offender> = others.iter().filter_map(|row| blamed(row, scene)).collect();
+    let offenders: Vec<Offender> =
+        others.iter().filter_map(|row| blamed(row, scene)).chain(in_turn).collect();
     let mut evidence = format!("{} Ready", count(others.len(), "node"));
     for row in others.iter().filter(|row| row.cordoned) {
         evidence.push_str(&format!(", {} is cordoned", row.name));

@@ -121,7 +121,7 @@ pub struct Scene {
     pub node: Option<NodeName>,
     /// Whether that node has a control plane or etcd, as far as it can be told (unknown = yes).
     pub is_master: bool,
-    /// Nodes that another run of the same roll has in work: what is not Ready on them is no surprise.
+    /// Nodes that another run of the same roll has in work.
     pub excused: BTreeSet<NodeName>,
     /// Who we are.
     pub settings: Settings,

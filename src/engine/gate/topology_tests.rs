@@ -30,6 +30,17 @@ fn the_service_kubernetes_names_every_control_plane_and_no_other() {
 }
 
 #[test]
+fn another_control_plane_of_the_same_roll_in_its_turn_closes_the_gates_before() {
+    let mut scene = scene();
+    scene.excused = ["worker-1".into()].into();
+    assert!(closed(&judge(&scene)).is_empty(), "a worker does not");
+    scene.excused.insert("cp-3".into());
+    fails(&scene, names::CONTROL_PLANES, "cp-3 is in its turn of the same roll");
+    scene.purpose = back(before()).purpose;
+    assert!(!judge(&scene).iter().any(|gate| gate.evidence.contains("in its turn")));
+}
+
+#[test]
 fn a_leader_that_does_not_renew_is_none() {
     let mut scene = scene();
     scene.leaders.as_mut().unwrap()[1].renewed = Some(Stamp(NOW.0 - 15_000));
