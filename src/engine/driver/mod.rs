@@ -284,7 +284,7 @@ impl Driver {
         match self.turns().await {
             Turned::Over(false) => Ok(RunState::Done),
             Turned::Over(true) => Ok(RunState::Failed),
-            Turned::Aborted => Err(self.put_back().await),
+            Turned::Aborted => Err(self.abort().await),
             Turned::Failed => Err(RunState::Failed),
             Turned::Interrupted => Err(RunState::Interrupted),
         }
