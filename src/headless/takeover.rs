@@ -8,6 +8,7 @@ use super::{Exit, Format, line, notice};
 use crate::domain::config::Policy;
 use crate::domain::guard::{Errand, World};
 use crate::domain::ids::OpId;
+use crate::domain::plan::Kind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{RunState, RunView};
 use crate::domain::undo::{Undo, undo};
@@ -47,7 +48,9 @@ pub async fn resume(
     let mut prompt = Prompt::new();
     let ask = Ask { errand, policy, request: &request, world };
     let permit = confirm(ask, manner, &mut prompt).await?;
-    let run = go_on(backends, record, permit, OpId(1), false)?;
+    // a roll that was confirmed beforehand goes on by itself from node to node, and is held as any other
+    let is_automatic = request.kind == Kind::Roll && manner.is_confirmed;
+    let run = go_on(backends, record, permit, OpId(1), is_automatic)?;
     follow(run, manner, policy.context.clone(), prompt).await
 }
 
