@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "roll/left.rs"]
+mod left;
 #[path = "scenarios/stage.rs"]
 #[expect(dead_code, reason = "shared with the stories")]
 mod stage;

@@ -63,6 +63,8 @@ async fn a_roll_survives_every_death() {
     std::fs::write(&config, text.replace("settle = ", "gone = \"3s\"\nsettle = ")).expect("written");
 
     let deaths = [
+        // a turn has begun, its run has not
+        "\"run\":\"roll-&\"event\":\"step_started\",\"step\":5",
         "\"event\":\"turn_began\"",
         "\"line\":\"header\"&\"parent\":",
         "\"line\":\"intent\"&\"change\":\"reboot ",

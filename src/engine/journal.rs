@@ -12,7 +12,7 @@ mod tests;
 mod turns;
 
 pub use record::{Change, Record, find, list, list_all, read};
-pub use turns::turns;
+pub use turns::{turn, turns};
 
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::Kind;

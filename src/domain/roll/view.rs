@@ -3,7 +3,7 @@
 use super::{Group, RollOptions};
 use crate::domain::ids::{NodeName, RunId};
 use crate::domain::plan::{Kind, Plan, StepKind};
-use crate::domain::run::{Outcome, RunChange, RunEvent, RunState, RunView, StepState};
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState, StepView};
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,9 @@ pub struct TurnView {
     pub began: Option<Stamp>,
     /// When its turn ended.
     pub ended: Option<Stamp>,
+    /// The engineer left it out: what was begun on it is put back, and it does not come again.
+    #[serde(default)]
+    pub left_out: bool,
 }
 
 impl TurnView {
@@ -77,6 +80,7 @@ impl RollView {
                 put_off: None,
                 began: None,
                 ended: None,
+                left_out: false,
             })
             .collect();
         Some(Self {
@@ -143,6 +147,25 @@ impl RollView {
         }
     }
 
+    /// Another process goes on. Turns that were begun and are not over come first, as planned: also one whose run had not begun
+    /// yet, and one that failed.
+    pub(crate) fn reopen(&mut self, steps: &[StepView]) {
+        let is_open = |turn: &&TurnView| {
+            let is_over = steps.get(turn.step).is_some_and(|view| {
+                matches!(
+                    view.state,
+                    StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
+                )
+            });
+            !is_over && !self.queue.contains(&turn.step)
+        };
+        let mut queue: Vec<usize> = self.turns.iter().filter(is_open).map(|turn| turn.step).collect();
+        queue.append(&mut self.queue);
+        self.queue = queue;
+        self.paced.clear();
+        (self.until, self.next) = (None, None);
+    }
+
     /// Adds one event of the roll.
     pub(crate) fn apply(&mut self, event: &RunEvent) {
         match &event.change {
@@ -161,6 +184,17 @@ impl RollView {
                     turn.child.take_if(|child| is_well && child.left.is_empty());
                 }
                 self.queue.retain(|queued| queued != step);
+            }
+            RunChange::Decided { step, order, .. } => {
+                let is_abort = |order: &RunCommand| *order == RunCommand::Abort;
+                let leaves_out = match order {
+                    RunCommand::Skip => true,
+                    RunCommand::Turn { order, .. } => is_abort(order),
+                    _ => false,
+                };
+                if let (true, Some(turn)) = (leaves_out, self.turn_mut(*step)) {
+                    turn.left_out = true;
+                }
             }
             RunChange::TurnBegan { step, run } => {
                 if let Some(turn) = self.turn_mut(*step) {

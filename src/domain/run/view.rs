@@ -152,6 +152,9 @@ impl RunView {
                 view.state = StepState::Pending;
             }
         }
+        if let Some(roll) = &mut self.roll {
+            roll.reopen(&self.steps);
+        }
     }
 
     fn decided(&mut self, order: &RunCommand) {

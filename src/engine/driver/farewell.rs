@@ -5,7 +5,7 @@ use super::attempt::Attempt;
 use super::orders::Decision;
 use crate::domain::found::{compare, returned};
 use crate::domain::plan::Kind;
-use crate::domain::run::{RunChange, RunState};
+use crate::domain::run::{Outcome, RunChange, RunState};
 use crate::domain::undo::{LEFT_OUT, left, left_without_lock, undo};
 use crate::engine::found::look;
 use crate::engine::standing;
@@ -25,7 +25,8 @@ impl Driver {
     }
 
     /// Carries out what an abort puts back, one step after the other, each with its confirmation unless the run goes on by
-    /// itself. Trouble with one part does not keep the others from being put back.
+    /// itself. Trouble with one part does not keep the others from being put back; the run of a roll's node has failed then, so
+    /// that its roll does not take the node for put back, and can do it again.
     pub(super) async fn put_back(&mut self) -> RunState {
         let Some(view) = self.shared.voice.view() else { return RunState::Aborted };
         self.is_undoing = true;
@@ -39,6 +40,7 @@ impl Driver {
             self.shared.voice.tell(RunChange::Noted { step: at, text, warn: true }).await;
         }
         self.shared.voice.tell(RunChange::Undoing { steps: plan.steps }).await;
+        let mut has_failed = false;
         for index in first..first + count {
             match self.before(index).await {
                 Decision::Go | Decision::Abort => {}
@@ -48,11 +50,13 @@ impl Driver {
                 }
                 Decision::Leave | Decision::Interrupt => return RunState::Interrupted,
             }
-            if matches!(self.attempt(index).await, Attempt::Interrupted) {
-                return RunState::Interrupted;
+            match self.attempt(index).await {
+                Attempt::Interrupted => return RunState::Interrupted,
+                Attempt::Ended(Outcome::Failed(_)) => has_failed = true,
+                Attempt::Ended(_) | Attempt::Aborted => {}
             }
         }
-        RunState::Aborted
+        if has_failed && self.shared.plan.parent.is_some() { RunState::Failed } else { RunState::Aborted }
     }
 
     /// Remembers how things are before anything is touched.

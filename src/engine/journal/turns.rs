@@ -1,9 +1,29 @@
 //! The runs of a roll's nodes, read beside the roll's own journal.
 
-use super::{Record, read};
+use super::{Record, read, trouble};
+use crate::domain::ids::RunId;
 use crate::domain::plan::Kind;
+use crate::domain::report::Report;
 use crate::domain::run::RunState;
 use std::path::Path;
+
+/// The journal of the run of a roll's node; `None` = there is none, or its process ended before the first line was whole, when
+/// nothing had been done yet.
+///
+/// # Errors
+/// It is there, and cannot be read.
+pub fn turn(directory: &Path, run: &RunId) -> Result<Option<Record>, Report> {
+    let path = directory.join(format!("{run}.jsonl"));
+    let text = match std::fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(trouble(&path, "read", &error)),
+    };
+    if !text.contains(&b'\n') {
+        return Ok(None);
+    }
+    read(&path).map(Some)
+}
 
 /// Puts what the runs of the nodes came to into the roll's view, where they are not over as they should be.
 pub(super) fn attach(path: &Path, record: &mut Record) {
@@ -14,8 +34,15 @@ pub(super) fn attach(path: &Path, record: &mut Record) {
     let Some(directory) = path.parent() else { return };
     for turn in &mut roll.turns {
         let Some(run) = &turn.run else { continue };
-        // one that was killed before its first line did nothing
-        let Ok(child) = read(&directory.join(format!("{run}.jsonl"))) else { continue };
+        let child = match self::turn(directory, run) {
+            Ok(Some(child)) => child,
+            Ok(None) => continue,
+            Err(_) => {
+                // nothing tells that it was not
+                record.has_turns_asked = true;
+                continue;
+            }
+        };
         let is_settled = matches!(child.state(), RunState::Done | RunState::Aborted);
         let has_asked = child.has_asked();
         let Some(mut view) = child.view else { continue };

@@ -7,6 +7,7 @@ use crate::domain::roll::{Group, Role, RollView};
 use crate::domain::run::{Outcome, RunCommand, RunEvent, RunState, RunView, StepState};
 use crate::domain::time::Stamp;
 use crate::engine::driver::Run;
+use crate::engine::plan::Facts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -36,9 +37,23 @@ pub(super) struct Child {
     pub view: Option<RunView>,
     pub began: Instant,
     pub aim: Aim,
+    /// Its run is there; before that, what its plan is made from is read.
+    pub is_begun: bool,
 }
 
 impl Child {
+    fn new(node: NodeName) -> Self {
+        Self {
+            node,
+            commands: None,
+            cancel: CancellationToken::new(),
+            view: None,
+            began: Instant::now(),
+            aim: Aim::Carry,
+            is_begun: false,
+        }
+    }
+
     pub fn state(&self) -> RunState {
         self.view.as_ref().map_or(RunState::Running, |view| view.state)
     }
@@ -60,12 +75,24 @@ impl Child {
         }
     }
 
+    /// Has it put back what it has done, and says what becomes of its turn then. One that has not begun does not begin.
+    pub async fn put_back(&mut self, aim: Aim) {
+        self.aim = aim;
+        if self.is_begun {
+            self.tell(RunCommand::Abort).await;
+        } else {
+            self.cancel.cancel();
+        }
+    }
+
     /// What became of it when it ended otherwise than well.
     pub fn end(&self) -> Report {
-        let failed = self.view.iter().flat_map(|view| &view.steps).find_map(|step| match &step.state {
-            StepState::Ended(Outcome::Failed(report), _) => Some(report.kind),
-            _ => None,
-        });
+        // what could not be put back weighs more than why it was to be
+        let failed =
+            self.view.iter().flat_map(|view| view.steps.iter().rev()).find_map(|step| match &step.state {
+                StepState::Ended(Outcome::Failed(report), _) => Some(report.kind),
+                _ => None,
+            });
         // one that waited was not green: that is a finding, as a gate is
         let kind = failed.unwrap_or(FailureKind::Denied);
         Report::new(kind, format!("the run of {} did not end well: {}", self.node, self.trouble()))
@@ -74,22 +101,37 @@ impl Child {
     /// Why it does not go on, in one line.
     pub fn trouble(&self) -> String {
         let Some(view) = &self.view else { return "it does not say why".to_owned() };
-        if let Some(why) = &view.held {
+        let is_undone = view.steps.iter().any(|step| step.is_undo);
+        if let (Some(why), false) = (&view.held, is_undone) {
             return why.clone();
         }
-        let failed = view.steps.iter().find_map(|step| match &step.state {
+        let failed = view.steps.iter().rev().find_map(|step| match &step.state {
             StepState::Ended(Outcome::Failed(report), _) => {
-                Some(format!("{}: {}", step.step.kind.name(), report.line()))
+                let undo = if step.is_undo { "it could not be put back: " } else { "" };
+                Some(format!("{undo}{}: {}", step.step.kind.name(), report.line()))
             }
             _ => None,
         });
+        if failed.is_none() && view.ended.is_some() && view.state == RunState::Aborted {
+            return "it was aborted".to_owned();
+        }
         let at = view.current().and_then(|at| view.steps.get(at)).map(|step| step.step.kind.name());
         failed.unwrap_or_else(|| format!("it waits at {}", at.unwrap_or("its end")))
     }
 }
 
-/// What the run of a node told, by the index of its turn; `None` = it has ended.
-type Heard = (usize, Option<RunEvent>);
+/// What is heard of the turn of a node.
+pub(super) enum Word {
+    /// What the plan of its run is made from was read, or could not be.
+    Facts(Box<Result<Facts, Report>>),
+    /// Its run told something.
+    Told(Box<RunEvent>),
+    /// Its run has ended.
+    Over,
+}
+
+/// The same by the index of its step.
+type Heard = (usize, Word);
 
 /// All of it.
 pub(super) struct Board {
@@ -134,27 +176,48 @@ impl Board {
         }
     }
 
-    /// Listens to the run of a node.
-    pub fn admit(&mut self, step: usize, node: NodeName, run: Run) {
-        let Run { commands, mut events, cancel, .. } = run;
+    /// The turn of a node begins. What the plan of its run is made from is read beside everything else, so that orders and the
+    /// other runs are heard meanwhile.
+    pub fn prepare(
+        &mut self,
+        step: usize,
+        node: NodeName,
+        facts: impl Future<Output = Result<Facts, Report>> + Send + 'static,
+    ) {
         self.family.enter(&node);
-        let child = Child {
-            node,
-            commands: Some(commands),
-            cancel,
-            view: None,
-            began: Instant::now(),
-            aim: Aim::Carry,
-        };
+        let child = Child::new(node);
+        let (ears, cancel) = (self.ears.clone(), child.cancel.clone());
         self.active.insert(step, child);
+        tokio::spawn(async move {
+            let stopped = || Err(Report::new(FailureKind::Cancelled, "stopped before the turn began"));
+            let facts = cancel.run_until_cancelled_owned(facts).await.unwrap_or_else(stopped);
+            let _ = ears.send((step, Word::Facts(Box::new(facts)))).await;
+        });
+    }
+
+    /// Listens to the run of a node.
+    pub fn admit(&mut self, step: usize, node: &NodeName, run: Run, aim: Aim) {
+        let Run { commands, mut events, cancel, .. } = run;
+        self.family.enter(node);
+        let child = self.active.entry(step).or_insert_with(|| Child::new(node.clone()));
+        (child.commands, child.cancel, child.is_begun) = (Some(commands), cancel, true);
+        child.aim = aim;
         let ears = self.ears.clone();
         tokio::spawn(async move {
             // when nobody listens any more, the run goes on as it is
             while let Some(event) = events.recv().await {
-                let _ = ears.send((step, Some(event))).await;
+                let _ = ears.send((step, Word::Told(Box::new(event)))).await;
             }
-            let _ = ears.send((step, None)).await;
+            let _ = ears.send((step, Word::Over)).await;
         });
+    }
+
+    /// The turn of a node is over, or it does not begin.
+    pub fn dismiss(&mut self, step: usize) -> Option<Child> {
+        let child = self.active.remove(&step)?;
+        self.family.leave(&child.node);
+        self.is_due = true;
+        Some(child)
     }
 
     /// The first run that waits for a decision, a failed one before others.
@@ -194,13 +257,23 @@ pub(super) fn rests(roll: &RollView, now: Stamp) -> Rests {
     rests
 }
 
-/// When the pause after the canary ends; `None` = there was none, or it has not ended well.
-pub(super) fn canary(roll: &RollView, view: &RunView) -> Option<(Stamp, NodeName)> {
+/// The canary that is done.
+pub(super) struct Canary {
+    pub node: NodeName,
+    /// When the pause after it ends.
+    pub until: Stamp,
+    /// Its last look was green.
+    pub is_green: bool,
+}
+
+/// The canary; `None` = there was none, or it has not ended well.
+pub(super) fn canary(roll: &RollView, view: &RunView) -> Option<Canary> {
     let turn = roll.turns.iter().find(|turn| turn.group == Group::Canary)?;
-    let is_done = view
-        .steps
-        .get(turn.step)
-        .is_some_and(|step| matches!(step.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _)));
+    let is_green = match &view.steps.get(turn.step)?.state {
+        StepState::Ended(Outcome::Done(_), _) => true,
+        StepState::Ended(Outcome::Warned(_), _) => false,
+        _ => return None,
+    };
     let pause = roll.options.canary_pause.max(roll.options.node_interval);
-    is_done.then(|| turn.ended.map(|ended| (ended.plus(pause), turn.node.clone()))).flatten()
+    Some(Canary { node: turn.node.clone(), until: turn.ended?.plus(pause), is_green })
 }

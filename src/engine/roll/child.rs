@@ -1,6 +1,7 @@
 //! The run of a node: begun, gone on with, and ended.
 
-use super::board::{Aim, Board};
+use super::board::{Aim, Board, Child};
+use super::earlier::{Beginning, judged, unsettled};
 use super::family::Kin;
 use crate::domain::debt::Debt;
 use crate::domain::guard::Permit;
@@ -8,23 +9,15 @@ use crate::domain::ids::NodeName;
 use crate::domain::plan::{Kind, StepKind};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::roll::RollAction;
-use crate::domain::run::{Outcome, RunChange, RunState};
+use crate::domain::run::{Outcome, RunChange, RunCommand, RunState};
 use crate::domain::time::brief;
 use crate::domain::undo::LEFT_OUT;
-use crate::engine::driver::{Driver, Run, begin_within, resume_within, run_id};
+use crate::engine::driver::{Driver, begin_within, run_id};
 use crate::engine::job::{Shared, pause};
-use crate::engine::journal::{self, Record};
 use crate::engine::plan::{Facts, child};
+use crate::engine::settings::Backends;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// How the turn of a node can begin.
-enum Beginning {
-    /// In this run.
-    Run(Box<Run>),
-    /// It was done by a run of an earlier process.
-    Done(String),
-}
 
 impl Shared {
     /// The kind of the runs of a roll's nodes.
@@ -51,98 +44,98 @@ impl Driver {
         let attempt = attempts.flatten().unwrap_or(0) + 1;
         let Some(node) = self.shared.plan.steps.get(step).and_then(|step| step.node.clone()) else { return };
         self.shared.voice.tell(RunChange::StepStarted { step, attempt }).await;
-        let words = match self.beginning(board, step, &node).await {
-            Ok(Beginning::Run(run)) => {
-                board.admit(step, node, *run);
-                return self.note_under_way(board);
+        board.family.found(self.shared.memory().baseline);
+        match self.beginning(board, step, &node) {
+            Ok(Beginning::Anew) => board.prepare(step, node, facts(self.shared.backends.clone())),
+            Ok(Beginning::GoOn(run)) => {
+                self.shared.voice.tell(RunChange::TurnBegan { step, run: run.id.clone() }).await;
+                board.admit(step, &node, *run, Aim::Carry);
             }
-            Ok(Beginning::Done(words)) => Ok(words),
-            Err(report) => Err(report),
-        };
-        match words {
-            Ok(words) => self.turn_done(step, &node, words, Duration::ZERO).await,
-            Err(report) => {
-                board.failed.insert(step);
-                self.end_step(step, Outcome::Failed(report), Duration::ZERO).await;
+            Ok(Beginning::PutBack(run, aim)) => board.admit(step, &node, *run, aim),
+            Ok(Beginning::Over(outcome @ Outcome::Skipped(_))) => {
+                self.end_step(step, outcome, Duration::ZERO).await;
             }
+            Ok(Beginning::Over(outcome)) => self.turn_done(step, &node, outcome, Duration::ZERO).await,
+            Err(report) => self.turn_failed(board, step, report, Duration::ZERO).await,
         }
+        self.note_under_way(board);
     }
 
-    async fn beginning(&mut self, board: &Board, step: usize, node: &NodeName) -> Result<Beginning, Report> {
-        board.family.found(self.shared.memory().baseline);
-        let kin = Kin { family: board.family.clone(), keeper: self.shared.keeper() };
-        let permit = self.shared.turn_permit(node)?;
-        let backends = self.shared.backends.clone();
-        let op = self.shared.voice.op();
-        if let Some(record) = self.earlier(step) {
-            match record.state() {
-                RunState::Done => {
-                    return Ok(Beginning::Done(format!("done by run {}", record.header.run)));
-                }
-                RunState::Aborted => {}
-                _ if record.view.is_none() => {}
-                _ => {
-                    let run = resume_within(backends, &record, permit, op, kin)?;
-                    let run_id = run.id.clone();
-                    self.shared.voice.tell(RunChange::TurnBegan { step, run: run_id }).await;
-                    return Ok(Beginning::Run(Box::new(run)));
-                }
-            }
+    /// What the run of a part of the roll is given.
+    pub(super) fn kin(&self, board: &Board) -> Kin {
+        Kin { family: board.family.clone(), keeper: self.shared.keeper() }
+    }
+
+    /// What the plan of the node's run is made from is known, or is not: the run begins, unless something else was decided
+    /// meanwhile.
+    pub(super) async fn turn_prepared(
+        &mut self,
+        board: &mut Board,
+        step: usize,
+        facts: Result<Facts, Report>,
+    ) {
+        let Some(child) = board.active.get(&step) else { return };
+        let node = child.node.clone();
+        if child.aim != Aim::Carry || self.cancel.is_cancelled() {
+            return self.turn_not_begun(board, step).await;
         }
-        let facts = self.facts_for_turn().await?;
-        let plan = child(&self.shared.plan, &self.shared.run, node, &facts);
+        let begun = match facts {
+            Ok(facts) => self.begin_run(board, step, &node, &facts).await,
+            Err(report) => Err(report),
+        };
+        if let Err(report) = begun {
+            let child = board.dismiss(step);
+            let took = child.map_or(Duration::ZERO, |child| child.began.elapsed());
+            self.turn_failed(board, step, report, took).await;
+        }
+        self.note_under_way(board);
+    }
+
+    async fn begin_run(
+        &mut self,
+        board: &mut Board,
+        step: usize,
+        node: &NodeName,
+        facts: &Facts,
+    ) -> Result<(), Report> {
+        let permit = self.shared.turn_permit(node)?;
+        let plan = child(&self.shared.plan, &self.shared.run, node, facts);
         let id = run_id(&plan);
         // on the disk before the run begins: whoever goes on with the roll finds it
         self.shared.voice.tell(RunChange::TurnBegan { step, run: id.clone() }).await;
-        Ok(Beginning::Run(Box::new(begin_within(backends, plan, permit, op, id, kin))))
+        let (backends, op) = (self.shared.backends.clone(), self.shared.voice.op());
+        let run = begin_within(backends, plan, permit, op, id, self.kin(board));
+        if self.is_paused {
+            // it has just begun: there is room for an order
+            let _ = run.commands.send(RunCommand::Pause).await;
+        }
+        board.admit(step, node, run, Aim::Carry);
+        Ok(())
     }
 
-    /// What the plan of the node's run is made from; the API may be away for a moment.
-    async fn facts_for_turn(&self) -> Result<Facts, Report> {
-        let backends = &self.shared.backends;
-        let end = Instant::now() + backends.settings.timing.ready;
-        let mut tries = 0;
-        loop {
-            match Facts::read(backends).await {
-                Err(report) if report.kind.is_passing() && Instant::now() < end => {}
-                answer => return answer,
+    /// Nothing was done on the node yet.
+    async fn turn_not_begun(&mut self, board: &mut Board, step: usize) {
+        let Some(child) = board.dismiss(step) else { return };
+        self.note_under_way(board);
+        match child.aim {
+            Aim::Postpone(why) => self.put_last(step, format!("{} comes last: {why}", child.node)).await,
+            Aim::LeaveOut => {
+                self.end_step(step, Outcome::Skipped(LEFT_OUT.to_owned()), Duration::ZERO).await;
             }
-            tokio::select! {
-                biased;
-                () = self.cancel.cancelled() => {
-                    return Err(Report::new(FailureKind::Cancelled, "stopped before the turn began"));
-                }
-                () = tokio::time::sleep(pause(tries)) => tries += 1,
+            Aim::Carry | Aim::Abort | Aim::Leave => {
+                self.end_step(step, Outcome::Aborted, Duration::ZERO).await;
             }
         }
-    }
-
-    /// What an earlier process did in this turn.
-    fn earlier(&self, step: usize) -> Option<Record> {
-        let run = self.shared.voice.look(|view| view.roll.as_ref()?.turn(step)?.run.clone()).flatten()?;
-        let state_dir = &self.shared.backends.settings.state_dir;
-        let path = journal::directory(state_dir).join(format!("{run}.jsonl"));
-        journal::read(&path).ok()
     }
 
     /// The run of a node is over, and so is its turn, or it comes again.
     pub(super) async fn turn_ended(&mut self, board: &mut Board, step: usize) {
-        board.is_due = true;
-        let Some(child) = board.active.remove(&step) else { return };
-        board.family.leave(&child.node);
+        let Some(child) = board.dismiss(step) else { return };
         self.note_under_way(board);
         let took = child.began.elapsed();
-        let end = child.view.as_ref().filter(|view| view.ended.is_some()).map(|view| view.state);
-        match (end, child.aim.clone()) {
-            (Some(RunState::Done), _) => {
-                let what = match self.shared.plan.roll.as_ref().map(|roll| &roll.options.action) {
-                    Some(RollAction::DrainOnly) => "drained",
-                    Some(RollAction::Command(_)) => "serviced",
-                    _ => "rebooted",
-                };
-                let words = format!("{what} in {}", brief(took));
-                self.turn_done(step, &child.node, words, took).await;
-            }
+        let view = child.view.as_ref().filter(|view| view.ended.is_some());
+        match (view.map(|view| view.state), child.aim.clone()) {
+            (Some(RunState::Done), _) => self.turn_is_done(step, &child, took).await,
             (Some(RunState::Aborted), Aim::Postpone(why)) => {
                 let why = format!("{} comes last: {why}; what was begun on it is put back", child.node);
                 self.put_last(step, why).await;
@@ -150,33 +143,51 @@ impl Driver {
             (Some(RunState::Aborted), Aim::LeaveOut) => {
                 self.end_step(step, Outcome::Skipped(LEFT_OUT.to_owned()), took).await;
             }
-            (Some(RunState::Aborted), Aim::Carry | Aim::Abort) => {
+            (Some(RunState::Aborted), Aim::Abort) => {
                 self.end_step(step, Outcome::Aborted, took).await;
             }
             (Some(RunState::Interrupted), _) if self.cancel.is_cancelled() => {
                 self.end_step(step, Outcome::Aborted, took).await;
             }
-            (Some(RunState::Failed | RunState::Interrupted), _) => {
-                board.failed.insert(step);
-                self.end_step(step, Outcome::Failed(child.end()), took).await;
+            (Some(RunState::Failed | RunState::Interrupted | RunState::Aborted), _) => {
+                self.turn_failed(board, step, child.end(), took).await;
             }
             _ => {
-                board.failed.insert(step);
                 let words = format!("the run of {} ended without a word", child.node);
-                let report = Report::new(FailureKind::Unexpected, words);
-                self.end_step(step, Outcome::Failed(report), took).await;
+                self.turn_failed(board, step, Report::new(FailureKind::Unexpected, words), took).await;
             }
         }
     }
 
-    async fn turn_done(&mut self, step: usize, node: &NodeName, words: String, took: Duration) {
+    async fn turn_failed(&mut self, board: &mut Board, step: usize, report: Report, took: Duration) {
+        board.failed.insert(step);
+        self.end_step(step, Outcome::Failed(report), took).await;
+    }
+
+    /// The run of a node came to its end. One whose last look was not green lets no other begin by itself.
+    async fn turn_is_done(&mut self, step: usize, child: &Child, took: Duration) {
+        let what = match self.shared.plan.roll.as_ref().map(|roll| &roll.options.action) {
+            Some(RollAction::DrainOnly) => "drained",
+            Some(RollAction::Command(_)) => "serviced",
+            _ => "rebooted",
+        };
+        let words = format!("{what} in {}", brief(took));
+        let outcome = child.view.as_ref().map_or(Outcome::Done(words.clone()), |view| judged(view, words));
+        self.turn_done(step, &child.node, outcome, took).await;
+        let unsettled = child.view.as_ref().and_then(unsettled);
+        if let Some(why) = unsettled.filter(|_| !self.keeps_going() && self.first_queued().is_some()) {
+            self.hold_turns(step, format!("{} was not green at its last look: {why}", child.node)).await;
+        }
+    }
+
+    async fn turn_done(&mut self, step: usize, node: &NodeName, outcome: Outcome, took: Duration) {
         // it is done: pods may prefer it again
         let trouble = self.unmark(step, node).await;
         if let Some(report) = trouble {
             let text = format!("{node} keeps its mark for now: {}", report.line());
             self.shared.voice.tell(RunChange::Noted { step, text, warn: true }).await;
         }
-        self.end_step(step, Outcome::Done(words), took).await;
+        self.end_step(step, outcome, took).await;
     }
 
     async fn unmark(&mut self, step: usize, node: &NodeName) -> Option<Report> {
@@ -214,5 +225,19 @@ impl Driver {
         } else {
             format!("{turn} of {}", nodes.join(", "))
         });
+    }
+}
+
+/// What the plan of a node's run is made from; the API may be away for a moment.
+async fn facts(backends: Backends) -> Result<Facts, Report> {
+    let end = Instant::now() + backends.settings.timing.ready;
+    let mut tries = 0;
+    loop {
+        match Facts::read(&backends).await {
+            Err(report) if report.kind.is_passing() && Instant::now() < end => {}
+            answer => return answer,
+        }
+        tokio::time::sleep(pause(tries)).await;
+        tries += 1;
     }
 }

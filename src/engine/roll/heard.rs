@@ -1,17 +1,26 @@
 //! What the run of a node tells: passed on, and answered where the roll itself knows what to do.
 
-use super::board::{Aim, Board};
+use super::board::{Aim, Board, Word};
 use crate::domain::guard::Assent;
-use crate::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
+use crate::domain::run::{RunChange, RunEvent, RunState, RunView};
 use crate::engine::driver::Driver;
 
 impl Driver {
+    /// Something is heard of the turn of a node.
+    pub(super) async fn heard(&mut self, board: &mut Board, step: usize, word: Word, is_listening: bool) {
+        match word {
+            Word::Facts(facts) => self.turn_prepared(board, step, *facts).await,
+            Word::Told(event) => self.heard_of_turn(board, step, event, is_listening).await,
+            Word::Over => self.turn_ended(board, step).await,
+        }
+    }
+
     /// The run of a node told something.
-    pub(super) async fn heard_of_turn(
+    async fn heard_of_turn(
         &mut self,
         board: &mut Board,
         step: usize,
-        event: RunEvent,
+        event: Box<RunEvent>,
         is_listening: bool,
     ) {
         let Some(child) = board.active.get_mut(&step) else { return };
@@ -23,7 +32,7 @@ impl Driver {
             RunChange::State { state, .. } => Some(*state),
             _ => None,
         };
-        let child = Box::new(event);
+        let child = event;
         match &child.change {
             RunChange::Progressed { .. } | RunChange::Probed { .. } => {
                 self.shared.voice.pass(RunChange::Child { step, child });
@@ -60,11 +69,11 @@ impl Driver {
         let has_failed = child.state() == RunState::Failed;
         let may_come_last = is_by_flag && is_worker && postponed == 0 && !child.has_asked() && !is_paused;
         let why = child.trouble();
+        let is_shut = self.shut(step).await.is_some();
         // what the probes say is about all nodes: another order of them does not help
-        if may_come_last && !self.is_alarmed() && self.shut(step).await.is_none() {
+        if may_come_last && !self.is_alarmed() && !is_shut {
             let Some(child) = board.active.get_mut(&step) else { return };
-            child.aim = Aim::Postpone(why);
-            child.tell(RunCommand::Abort).await;
+            child.put_back(Aim::Postpone(why)).await;
             return;
         }
         let Some(child) = board.active.get_mut(&step) else { return };
@@ -74,8 +83,14 @@ impl Driver {
             return;
         }
         let text = format!("{}: {why}", child.node);
-        if std::mem::replace(&mut self.is_automatic, false) {
-            self.shared.voice.tell(RunChange::Held { step, why: text }).await;
+        self.hold_turns(step, text).await;
+    }
+
+    /// Ends the automatic mode. Whoever let the roll go on by itself, or confirmed it beforehand, hears why.
+    pub(super) async fn hold_turns(&mut self, step: usize, why: String) {
+        let is_by_flag = matches!(self.shared.permit.assent(), Assent::Flag { .. });
+        if std::mem::replace(&mut self.is_automatic, false) || is_by_flag {
+            self.shared.voice.tell(RunChange::Held { step, why }).await;
         }
     }
 }

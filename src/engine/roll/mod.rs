@@ -6,6 +6,7 @@
 
 mod board;
 mod child;
+mod earlier;
 mod estimate;
 mod family;
 mod forecast;
@@ -23,9 +24,11 @@ pub(super) use undo::put_back_turn;
 use super::driver::{Driver, probe_alarm};
 use crate::backend::clock::now;
 use crate::domain::plan::StepKind;
-use crate::domain::run::{Outcome, RunChange, RunState, StepState};
+use crate::domain::roll::{Group, TurnView};
+use crate::domain::run::{RunChange, RunState};
 use crate::domain::time::Stamp;
 use board::Board;
+use earlier::HowLeft;
 use std::time::Duration;
 
 /// How the turns ended.
@@ -72,10 +75,9 @@ impl Driver {
                         }
                     }
                 }
-                Some((step, event)) = board.heard.recv() => match event {
-                    Some(event) => self.heard_of_turn(&mut board, step, event, is_listening).await,
-                    None => self.turn_ended(&mut board, step).await,
-                },
+                Some((step, word)) = board.heard.recv() => {
+                    self.heard(&mut board, step, word, is_listening).await;
+                }
                 why = probe_alarm(&mut self.beside) => {
                     let at = board.active.keys().next().copied().or(self.first_queued()).unwrap_or(0);
                     self.alarmed(at, why).await;
@@ -86,34 +88,28 @@ impl Driver {
         }
     }
 
-    /// What an earlier process left under way is gone on with first.
+    /// What an earlier process left and nothing can hold up any more is gone on with first; every other turn that it began
+    /// waits at the head of the queue, and is looked at like any other before it goes on.
     async fn begin_turns(&mut self) -> Board {
         let mut board = Board::new();
         let view = self.shared.voice.view();
-        let Some((view, roll)) = view.as_ref().and_then(|view| Some((view, view.roll.as_deref()?))) else {
-            return board;
-        };
-        let is_open = |step: usize| {
-            view.steps.get(step).is_some_and(|view| {
-                !matches!(
-                    view.state,
-                    StepState::Ended(Outcome::Done(_) | Outcome::Warned(_) | Outcome::Skipped(_), _)
-                )
-            })
-        };
-        let begun: Vec<usize> = roll
-            .turns
-            .iter()
-            .filter(|turn| turn.run.is_some() && is_open(turn.step))
-            .map(|turn| turn.step)
-            .collect();
+        let Some(roll) = view.as_ref().and_then(|view| view.roll.as_deref()) else { return board };
         // the canary was released in the earlier process when another worker had begun
-        board.is_released = roll
-            .turns
-            .iter()
-            .any(|turn| turn.group == crate::domain::roll::Group::Workers && turn.began.is_some());
-        for step in begun {
-            self.begin_turn(&mut board, step).await;
+        board.is_released =
+            roll.turns.iter().any(|turn| turn.group == Group::Workers && turn.began.is_some());
+        let mut asked: Vec<&TurnView> = Vec::new();
+        for turn in roll.turns.iter().filter(|turn| turn.run.is_some() && roll.queue.contains(&turn.step)) {
+            match self.how_left(turn) {
+                HowLeft::Queued => {}
+                HowLeft::Asked => asked.push(turn),
+                HowLeft::AtOnce => self.begin_turn(&mut board, turn.step).await,
+            }
+        }
+        // one group after the other, and of the control plane one node after the other
+        let group = asked.iter().map(|turn| turn.group).min();
+        let most = if group == Some(Group::Workers) { usize::MAX } else { 1 };
+        for turn in asked.iter().filter(|turn| Some(turn.group) == group).take(most) {
+            self.begin_turn(&mut board, turn.step).await;
         }
         board
     }
@@ -175,11 +171,8 @@ impl Driver {
             child.cancel.cancel();
         }
         while !board.active.is_empty() {
-            let Some((step, event)) = board.heard.recv().await else { break };
-            match event {
-                Some(event) => self.heard_of_turn(&mut board, step, event, false).await,
-                None => self.turn_ended(&mut board, step).await,
-            }
+            let Some((step, word)) = board.heard.recv().await else { break };
+            self.heard(&mut board, step, word, false).await;
         }
         Turned::Interrupted
     }

@@ -1,13 +1,13 @@
 //! Which node's turn begins next, and why none does: looked at anew each time, with the nodes as they are now.
 
-use super::board::{Board, canary, rests};
+use super::board::{Board, Canary, canary, rests};
 use crate::backend::clock::now;
 use crate::domain::feed::{Row, Table};
 use crate::domain::guard::{Assent, World, may_turn};
 use crate::domain::ids::NodeName;
 use crate::domain::node::NodeRow;
 use crate::domain::roll::{Group, RollAction, RollView, Room, Turn, TurnView, room, unavailable};
-use crate::domain::run::{Outcome, RunChange, RunView, StepState};
+use crate::domain::run::{Outcome, RunView, StepState};
 use crate::domain::time::{Stamp, brief};
 use crate::engine::driver::Driver;
 use std::collections::BTreeSet;
@@ -72,7 +72,10 @@ impl Driver {
 
     fn asks_for(&self, step: usize) -> String {
         let node = self.shared.plan.steps.get(step).and_then(|step| step.node.clone());
-        node.map_or_else(String::new, |node| format!("{node} is next: N begins its turn"))
+        let is_begun = |view: &RunView| view.roll.as_ref()?.turn(step)?.run.as_ref().map(|_| ());
+        let is_begun = self.shared.voice.look(is_begun).flatten().is_some();
+        let verb = if is_begun { "goes on with" } else { "begins" };
+        node.map_or_else(String::new, |node| format!("{node} is next: N {verb} its turn"))
     }
 
     /// Nothing may begin now. When nothing is under way either, and that does not pass, somebody has to look.
@@ -90,12 +93,14 @@ impl Driver {
         if !is_odd || !board.active.is_empty() {
             board.idle = None;
         } else if board.idle.get_or_insert_with(Instant::now).elapsed() >= patience {
-            if std::mem::replace(&mut self.is_automatic, false) {
-                let step = self.first_queued().unwrap_or(0);
-                let why = format!("{text}; for {} nothing changed that", brief(patience));
-                self.shared.voice.tell(RunChange::Held { step, why }).await;
-            }
             let next = self.first_queued();
+            let paced = (text, until, next);
+            // told once: what is waited for is the same then
+            if self.is_automatic || board.paced.as_ref() != Some(&paced) {
+                let why = format!("{}; for {} nothing changed that", paced.0, brief(patience));
+                self.hold_turns(next.unwrap_or(0), why).await;
+            }
+            let (text, until, next) = paced;
             self.pace(board, text, until, next).await;
             return again;
         }
@@ -110,10 +115,11 @@ impl Driver {
             board.is_released = true;
             return None;
         }
-        if std::mem::replace(&mut self.is_automatic, false) {
-            self.shared.voice.tell(RunChange::Held { step, why: text.clone() }).await;
+        let paced = (text, None, Some(step));
+        if self.is_automatic || board.paced.as_ref() != Some(&paced) {
+            self.hold_turns(step, paced.0.clone()).await;
         }
-        self.pace(board, text, None, Some(step)).await;
+        self.pace(board, paced.0, None, Some(step)).await;
         Some(None)
     }
 
@@ -156,6 +162,10 @@ impl Driver {
         if let (true, Some((until, node))) = (of_group.is_empty(), put_off) {
             return Next::Wait(format!("{node} was put off, and is tried again"), Some(until), false);
         }
+        // what an earlier process began comes before what nobody has touched
+        if of_group.iter().any(|turn| turn.run.is_some()) {
+            of_group.retain(|turn| turn.run.is_some());
+        }
         if group == Group::ControlPlane {
             return self.next_master(&of_group, &rows).await;
         }
@@ -177,12 +187,14 @@ impl Driver {
 
     /// What the pause after the canary says; `None` = it is over.
     fn after_canary(&self, board: &mut Board, roll: &RollView, view: &RunView, step: usize) -> Option<Next> {
-        let Some((until, node)) = canary(roll, view) else {
+        let Some(Canary { node, until, is_green }) = canary(roll, view) else {
             board.is_released = true;
             return None;
         };
-        if !matches!(self.shared.permit.assent(), Assent::Flag { .. }) {
-            let text = format!("the canary {node} is done: look at it, then N goes on with the others");
+        let is_flawed = !is_green && !self.keeps_going();
+        if is_flawed || !matches!(self.shared.permit.assent(), Assent::Flag { .. }) {
+            let but = if is_green { "" } else { ", but was not green at its last look" };
+            let text = format!("the canary {node} is done{but}: look at it, then N goes on with the others");
             return Some(Next::Look(text, step));
         }
         let at = now();

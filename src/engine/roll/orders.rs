@@ -38,8 +38,7 @@ impl Driver {
                 self.decided(at, RunCommand::Abort, ()).await;
                 board.is_ending = true;
                 for child in board.active.values_mut() {
-                    child.aim = Aim::Abort;
-                    child.tell(RunCommand::Abort).await;
+                    child.put_back(Aim::Abort).await;
                 }
             }
             RunCommand::Interval { role, quiet } => {
@@ -93,21 +92,19 @@ impl Driver {
     /// Passes an order on to the run of a node.
     async fn tell_turn(&mut self, board: &mut Board, step: usize, order: RunCommand) {
         let Some(child) = board.active.get_mut(&step) else { return };
-        if order == RunCommand::Abort {
-            child.aim = Aim::LeaveOut;
+        // on the disk first: whoever goes on with the roll knows what was meant
+        self.decided(step, RunCommand::Turn { step, order: Box::new(order.clone()) }, ()).await;
+        match order {
+            RunCommand::Abort => child.put_back(Aim::LeaveOut).await,
+            order => child.tell(order).await,
         }
-        child.tell(order.clone()).await;
-        self.decided(step, RunCommand::Turn { step, order: Box::new(order) }, ()).await;
     }
 
     /// A node is not serviced in this roll: what was begun on it is put back.
     async fn leave_out(&mut self, board: &mut Board, step: usize) {
         self.decided(step, RunCommand::Skip, ()).await;
         match board.active.get_mut(&step) {
-            Some(child) => {
-                child.aim = Aim::LeaveOut;
-                child.tell(RunCommand::Abort).await;
-            }
+            Some(child) => child.put_back(Aim::LeaveOut).await,
             None => self.pass_over(step, LEFT_OUT.to_owned()).await,
         }
     }
@@ -123,9 +120,8 @@ impl Driver {
                 self.shared.voice.tell(RunChange::Noted { step, text, warn: true }).await;
                 return;
             }
-            child.aim = Aim::Postpone("by the engineer's word".to_owned());
-            child.tell(RunCommand::Abort).await;
             self.decided(step, RunCommand::Postpone(step), ()).await;
+            child.put_back(Aim::Postpone("by the engineer's word".to_owned())).await;
         } else if queued == Some(true) {
             self.decided(step, RunCommand::Postpone(step), ()).await;
             self.put_last(step, format!("{name} comes last, by the engineer's word")).await;

@@ -20,10 +20,12 @@ pub(in crate::engine) async fn put_back_turn(job: &Job) -> Ending {
         return Ok(Outcome::Skipped(format!("no run of {node} left anything")));
     };
     let state_dir = &job.backends().settings.state_dir;
-    let record = journal::read(&journal::directory(state_dir).join(format!("{run}.jsonl")))?;
-    if record.view.is_none() || matches!(record.state(), RunState::Done | RunState::Aborted) {
+    let record = journal::turn(&journal::directory(state_dir), &run)?.filter(|record| {
+        record.view.is_some() && !matches!(record.state(), RunState::Done | RunState::Aborted)
+    });
+    let Some(record) = record else {
         return Ok(Outcome::Skipped(format!("run {run} left nothing")));
-    }
+    };
     let kin = Kin { family: Arc::<Family>::default(), keeper: job.shared.keeper() };
     let permit = job.shared.turn_permit(node)?;
     let op = job.shared.voice.op();

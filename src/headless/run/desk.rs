@@ -94,8 +94,11 @@ impl Desk {
         let Some(kind) = view.steps.get(*step).map(|view| view.step.kind) else { return };
         let counts = match view.kind {
             Kind::Reboot => true,
-            // what a node meets is told by its own run
-            Kind::Roll => matches!(kind, StepKind::Preflight | StepKind::Backup | StepKind::Components),
+            // what a node meets on its way is told by its own run
+            Kind::Roll => {
+                let is_node = kind == StepKind::Turn && !view.steps[*step].is_undo;
+                is_node || matches!(kind, StepKind::Preflight | StepKind::Backup | StepKind::Components)
+            }
             _ => false,
         };
         if counts && self.prompt.is_none() && self.warning.is_none() && kind != StepKind::Lock {
