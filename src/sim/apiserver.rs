@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::api::faults::{Connection, Dropped};
-use super::api::{Faults, UserInfo};
+use super::api::{Faults, Held, UserInfo};
 use super::etcd::Ensemble;
 use super::machine::Machine;
 use super::pace::Pace;
@@ -155,12 +155,18 @@ impl ApiDoor {
             name: name.common_name,
             groups: name.organizations.into_iter().chain(["system:authenticated".to_owned()]).collect(),
         });
-        let service = hyper::service::service_fn(|request: Request<Incoming>| {
-            answer(self.router.clone(), request.map(Body::new), user.clone(), cut.clone())
+        let (held, mut tunnels) = Held::new();
+        let (router, cut) = (self.router.clone(), cut.clone());
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(held.clone());
+            answer(router.clone(), request, user.clone(), cut.clone())
         });
         // Ends with an error whenever a client goes away without a word.
-        let _ =
-            auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        let server = auto::Builder::new(TokioExecutor::new());
+        let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+        // what was handed over lives on until its users are done
+        let _ = tunnels.recv().await;
     }
 }
 

@@ -15,7 +15,7 @@ use super::api::{Api, Endpoint, Faults, Network, Options};
 use super::apiserver::{ApiDoor, ApiProcess};
 use super::credentials::Credentials;
 use super::error::Error;
-use super::etcd::{Door, Ensemble, MemberFaults};
+use super::etcd::{Door, Ensemble, MemberFaults, http};
 use super::host::{Facts, Files, Host, HostParts};
 use super::machine::Machine;
 use super::pace::Pace;
@@ -31,6 +31,8 @@ use super::world::{self, World};
 pub const API_PORT: u16 = 6443;
 /// Port of etcd members.
 pub const ETCD_PORT: u16 = 2379;
+/// Port on which etcd members tell their health without TLS; only on the loopback interface.
+pub const HEALTH_PORT: u16 = 2381;
 /// Port of SSH servers.
 pub const SSH_PORT: u16 = 22;
 /// Further names of the API, as kubeadm puts them into its certificate.
@@ -258,7 +260,33 @@ impl Cluster {
         let process = self.processes.iter().find(|process| process.node() == machine.name());
         let process = process.ok_or_else(no_member)?.clone();
         let api = ApiDoor::new(process, self.router(), self.faults().clone(), tls, self.stop.clone());
-        Ok(ControlPlane { pki, api, etcd })
+        let plane = ControlPlane { pki, api, etcd };
+        self.api.loopbacks().listen(machine.name(), &self.local_ports(machine, plane.clone()));
+        Ok(plane)
+    }
+
+    /// What listens on a control plane's loopback interface.
+    fn local_ports(&self, machine: &Machine, plane: ControlPlane) -> BTreeMap<u16, Dial> {
+        let (etcd, api) = (plane.etcd, plane.api);
+        let to_etcd: Dial = Arc::new(move || {
+            let (near, far) = wire::pair();
+            etcd.accept(far).map(|()| near)
+        });
+        let to_api: Dial = Arc::new(move || {
+            let (near, far) = wire::pair();
+            api.accept(far).map(|()| near)
+        });
+        let (ensemble, node, stop) = (self.ensemble.clone(), machine.name().to_owned(), self.stop.clone());
+        let to_health: Dial = Arc::new(move || {
+            if !ensemble.is_up(&node) {
+                return Err(refused());
+            }
+            let (near, far) = wire::pair();
+            let serving = http::serve(far, ensemble.clone(), node.clone());
+            tokio::spawn(stop.clone().run_until_cancelled_owned(serving));
+            Ok(near)
+        });
+        BTreeMap::from([(ETCD_PORT, to_etcd), (HEALTH_PORT, to_health), (API_PORT, to_api)])
     }
 
     /// The host of a node, made when first asked for.
@@ -282,7 +310,7 @@ impl Cluster {
             let plane = self.control_plane(machine)?;
             let files =
                 Files::of_control_plane(credentials, &plane.pki, machine, &cluster.etcd, &cluster.version)?;
-            (files, local_ports(plane))
+            (files, self.local_ports(machine, plane))
         } else {
             (Files::of_worker(credentials, machine)?, BTreeMap::new())
         };
@@ -298,21 +326,6 @@ fn network(machines: &[Machine], pace: Pace) -> Network {
     let machines = machines.to_vec();
     let is_on = move |node: &str| machines.iter().any(|machine| machine.name() == node && machine.is_on());
     Network::new(is_on, pace)
-}
-
-/// What listens on a control plane's loopback interface.
-fn local_ports(plane: ControlPlane) -> BTreeMap<u16, Dial> {
-    let api = plane.api;
-    let etcd = plane.etcd;
-    let to_etcd: Dial = Arc::new(move || {
-        let (near, far) = wire::pair();
-        etcd.accept(far).map(|()| near)
-    });
-    let to_api: Dial = Arc::new(move || {
-        let (near, far) = wire::pair();
-        api.accept(far).map(|()| near)
-    });
-    BTreeMap::from([(ETCD_PORT, to_etcd), (API_PORT, to_api)])
 }
 
 /// Lets connections in memory fail while the scenario says so or no API server runs.

@@ -17,6 +17,7 @@ mod events;
 mod eviction;
 pub mod faults;
 mod fields;
+mod forward;
 mod health;
 mod openapi;
 mod paging;
@@ -49,6 +50,7 @@ use tokio::sync::watch as signal;
 use super::store::{Audit, Status, Store};
 pub use endpoint::Endpoint;
 pub use faults::Faults;
+pub use forward::{Held, Loopbacks};
 pub use proxy::Network;
 pub use request::UserInfo;
 use request::{Call, Place};
@@ -67,6 +69,8 @@ pub struct Options {
     pub bookmark_every: Duration,
     /// What lies between the server and the pods behind Services.
     pub network: Network,
+    /// Where port-forwards to pods of the host's network end.
+    pub loopbacks: Loopbacks,
 }
 
 impl Default for Options {
@@ -77,6 +81,7 @@ impl Default for Options {
             etcd_timeout: Duration::from_secs(7),
             bookmark_every: Duration::from_mins(1),
             network: Network::default(),
+            loopbacks: Loopbacks::default(),
         }
     }
 }
@@ -101,6 +106,11 @@ impl Api {
             chunks: Arc::default(),
             tally: tally::Tally::default(),
         }
+    }
+
+    /// Where port-forwards to pods of the host's network end.
+    pub fn loopbacks(&self) -> &Loopbacks {
+        &self.options.loopbacks
     }
 
     /// The store.
@@ -208,6 +218,7 @@ async fn respond(api: &Api, call: &Call) -> Result<Response, Refusal> {
         api.reach_etcd().await?;
     }
     let result = match (call.verb, target.subresource.as_deref()) {
+        ("get" | "create", Some("portforward")) => forward::answer(api, call, target),
         ("create", Some("eviction")) => eviction::create(api, call, target).await,
         ("get" | "update" | "patch", Some("scale")) => scale::answer(api, call, target),
         ("get", None | Some("status")) => read::get(api, call, target),

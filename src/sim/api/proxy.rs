@@ -77,6 +77,11 @@ impl Network {
     pub fn new(reaches: impl Fn(&str) -> bool + Send + Sync + 'static, pace: crate::sim::pace::Pace) -> Self {
         Self { reaches: Arc::new(reaches), pace, turn: Arc::default() }
     }
+
+    /// Whether it leads to a node now.
+    pub(super) fn reaches(&self, node: &str) -> bool {
+        (self.reaches)(node)
+    }
 }
 
 /// Answers as one of the ready pods does.

@@ -1,10 +1,14 @@
 //! A request as the API understands it: who, which verb, which object, with which options.
 
+use std::sync::{Mutex, PoisonError};
+
 use axum::extract::Request;
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
+use hyper::upgrade::OnUpgrade;
 use serde_json::Value;
 
+use super::forward::Held;
 use super::protobuf;
 use super::proxy::Proxied;
 use crate::sim::store::resources::{self, EVENTS, EVENTS_V1};
@@ -86,11 +90,14 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     pub(super) user: UserInfo,
     pub(super) place: Place,
+    upgrade: Mutex<Option<(OnUpgrade, Option<Held>)>>,
 }
 
 impl Call {
     pub(super) async fn read(request: Request) -> Result<Call, Status> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        let held = parts.extensions.remove::<Held>();
+        let upgrade = parts.extensions.remove::<OnUpgrade>().map(|upgrade| (upgrade, held));
         let path = parts.uri.path().to_owned();
         let raw_query = parts.uri.query().unwrap_or_default().to_owned();
         let query = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
@@ -120,9 +127,15 @@ impl Call {
             body,
             user,
             place,
+            upgrade: Mutex::new(upgrade),
         };
         call.verb = call.verb_of()?;
         Ok(call)
+    }
+
+    /// The connection under the request, once; none when it cannot be taken over.
+    pub(super) fn take_upgrade(&self) -> Option<(OnUpgrade, Option<Held>)> {
+        self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn verb_of(&self) -> Result<&'static str, Status> {
@@ -330,7 +343,7 @@ fn locate_object(group: &str, version: &str, rest: &[&str]) -> Place {
         None => true,
         Some("status") => served.status,
         Some("scale") => served.scale,
-        Some("eviction") => *served == resources::PODS,
+        Some("eviction" | "portforward") => *served == resources::PODS,
         Some(_) => false,
     };
     if misplaced || !known_sub {

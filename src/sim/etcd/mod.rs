@@ -6,6 +6,7 @@
 mod database;
 mod door;
 mod ensemble;
+pub mod http;
 mod progress;
 mod service;
 mod state;

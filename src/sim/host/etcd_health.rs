@@ -1,12 +1,10 @@
 //! `curl` of the local etcd member's plain HTTP health port, 127.0.0.1:2381.
-//!
-//! Source: etcd `server/etcdserver/api/etcdhttp/health.go` (checks of `/livez` and `/readyz`, texts).
 
 use super::Host;
-use super::commands::{Output, lines};
-use crate::proto::AlarmType;
+use super::commands::Output;
+use crate::sim::etcd::http;
 
-/// Runs `curl` with `arguments`.
+/// Runs `curl` with `arguments`: `-f` fails on a bad status, `-w` prints it.
 pub async fn curl(host: &Host, arguments: &[&str]) -> Output {
     let url = arguments.iter().find(|argument| argument.starts_with("http")).copied().unwrap_or_default();
     let rest =
@@ -24,35 +22,16 @@ pub async fn curl(host: &Host, arguments: &[&str]) -> Output {
             "curl: (7) Failed to connect to 127.0.0.1 port 2381 after 0 ms: Couldn't connect to server",
         );
     };
-    if etcd.hangs(node) {
-        std::future::pending::<()>().await;
+    let (status, mut text) = http::answer(etcd, node, path).await;
+    let is_short = |argument: &&&str| argument.starts_with('-') && !argument.starts_with("--");
+    let fails = arguments.iter().filter(is_short).any(|argument| argument.contains('f'));
+    if fails && status >= 400 {
+        return Output::failure(22, format!("curl: (22) The requested URL returned error: {status}"));
     }
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let has = |alarm| etcd.has_alarm(alarm);
-    let checks: Vec<(&str, bool)> = match path {
-        "/livez" => vec![("serializable_read", true)],
-        "/readyz" => vec![
-            ("data_corruption", !has(AlarmType::Corrupt)),
-            ("serializable_read", true),
-            ("linearizable_read", etcd.serves_in_time().await),
-        ],
-        "/health" => {
-            let alarmed = has(AlarmType::Corrupt) || has(AlarmType::Nospace);
-            let is_well = !alarmed && etcd.serves_in_time().await;
-            let text = format!("{{\"health\":\"{is_well}\",\"reason\":\"\"}}");
-            return if is_well { Output::text(text) } else { unavailable() };
-        }
-        _ => return Output::failure(22, "curl: (22) The requested URL returned error: 404"),
-    };
-    if checks.iter().any(|(_, holds)| !holds) {
-        return unavailable();
+    let written =
+        arguments.iter().position(|argument| *argument == "-w").and_then(|at| arguments.get(at + 1));
+    if let Some(form) = written {
+        text.push_str(&form.replace("\\n", "\n").replace("%{http_code}", &status.to_string()));
     }
-    if !query.contains("verbose") {
-        return Output::line("ok");
-    }
-    Output::text(lines(checks.iter().map(|(name, _)| format!("[+]{name} ok"))) + "ok\n")
-}
-
-fn unavailable() -> Output {
-    Output::failure(22, "curl: (22) The requested URL returned error: 503")
+    Output::text(text)
 }
