@@ -136,6 +136,7 @@ pub async fn backends(place: &Place) -> Result<Backends, Report> {
 fn assemble(place: &Place, cluster: Cluster, config: &ClusterConfig) -> Result<Backends, Report> {
     let hosts = config.ssh.options(&place.state_dir).map(|options| Hosts::new(options, Dialer::tcp()));
     let etcd = config.etcd.options().map(|options| Etcd::new(options, Dialer::tcp(), hosts.clone()));
+    let etcd = etcd.map(|etcd| etcd.through(cluster.clone()));
     let context = cluster.context().to_owned();
     let (dir, bucket) = match place.snapshot_to.clone() {
         Some(Location::Directory(dir)) => (Some(dir), None),

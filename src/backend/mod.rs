@@ -8,6 +8,7 @@ pub mod herald;
 pub mod host;
 pub mod kube;
 pub mod local;
+mod pipe;
 pub mod power;
 pub mod probe;
 pub mod store;

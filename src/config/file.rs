@@ -166,7 +166,7 @@ impl ClusterConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EtcdConfig {
-    /// `auto`, `direct`, `ssh` or `none`.
+    /// `auto`, `ssh`, `direct`, `port-forward`, `command` or `none`.
     pub access: Access,
     /// Authority of the members' certificates (PEM).
     pub ca: Option<PathBuf>,
@@ -178,6 +178,8 @@ pub struct EtcdConfig {
     pub server_name: Option<String>,
     /// Address by node.
     pub endpoints: BTreeMap<NodeName, String>,
+    /// The program whose input and output lead to a member, and its arguments.
+    pub command: Vec<String>,
     /// What is demanded of backups that the cluster makes by itself.
     pub backup: ScheduledConfig,
 }
@@ -200,6 +202,7 @@ impl EtcdConfig {
             key: self.key.clone(),
             server_name: self.server_name.clone(),
             endpoints: self.endpoints.clone(),
+            command: self.command.clone(),
         })
     }
 }

@@ -203,13 +203,42 @@ pub struct EtcdView {
     pub members: Vec<MemberRow>,
     /// Members disagree about the membership, or cluster ids differ: in words.
     pub disagreement: Option<String>,
-    /// What belongs to the control plane's data and is not looked at, in words: nothing is known of that.
+    /// Why this is not the whole, in words: members may be missing here, and no quorum follows from it.
     #[serde(default)]
     pub unseen: Option<String>,
+    /// What was wrong with the ways that were tried before those that are used, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<String>,
+    /// Its name where there is more than one; empty when it is the only one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Further clusters that hold a part of the API's data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<EtcdView>,
 }
 
 impl EtcdView {
-    /// The member on a node.
+    /// This cluster, and those beside it.
+    pub fn clusters(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// The members of all clusters.
+    pub fn all_members(&self) -> impl Iterator<Item = &MemberRow> {
+        self.clusters().flat_map(|cluster| &cluster.members)
+    }
+
+    /// Whether a member of any cluster is on a node.
+    pub fn is_host(&self, node: &NodeName) -> bool {
+        self.clusters().any(|cluster| cluster.on_node(node).is_some())
+    }
+
+    /// `etcd`, `etcd events`.
+    pub fn label(&self) -> String {
+        format!("etcd {}", self.name).trim_end().to_owned()
+    }
+
+    /// The member of this cluster on a node.
     pub fn on_node(&self, node: &NodeName) -> Option<&MemberRow> {
         self.members.iter().find(|member| member.node.as_ref() == Some(node))
     }
@@ -234,9 +263,10 @@ impl EtcdView {
         for member in &self.members {
             concerns.extend(member.concerns().into_iter().map(|text| format!("{}: {text}", member.label())));
         }
+        concerns.extend(self.unseen.iter().cloned());
         match self.leader() {
             Some(leader) => concerns.extend(self.strays(leader)),
-            None if !self.is_silent() && !self.members.is_empty() => {
+            None if self.unseen.is_none() && !self.is_silent() && !self.members.is_empty() => {
                 concerns.push("no leader that a majority of the voters names".to_owned());
             }
             None => {}
@@ -285,6 +315,24 @@ impl EtcdView {
 
     /// What is known of the quorum, in words. `QUORUM LOST` only by the word of a member that answers.
     pub fn words(&self) -> Option<String> {
+        let words: Vec<String> = self.clusters().filter_map(Self::own_words).collect();
+        (!words.is_empty()).then(|| words.join("; "))
+    }
+
+    fn own_words(&self) -> Option<String> {
+        let words = self.quorum_words()?;
+        let rest = words.strip_prefix("etcd").unwrap_or(&words);
+        Some(format!("{}{rest}", self.label()))
+    }
+
+    fn quorum_words(&self) -> Option<String> {
+        if self.unseen.is_some() {
+            let answer = self.members.iter().filter(|member| member.speaks()).count();
+            return Some(match answer {
+                0 => "etcd: quorum not known".to_owned(),
+                _ => format!("etcd: {answer} answer, quorum not known"),
+            });
+        }
         let quorum = self.quorum()?;
         if self.is_silent() {
             return Some("etcd: no member answers, quorum not known".to_owned());
@@ -296,9 +344,9 @@ impl EtcdView {
         Some(quorum.words())
     }
 
-    /// Counts voters and healthy voters; `None` while no membership is known.
+    /// Counts voters and healthy voters; `None` while no membership is known, or not all of it.
     pub fn quorum(&self) -> Option<Quorum> {
-        if self.members.is_empty() {
+        if self.members.is_empty() || self.unseen.is_some() {
             return None;
         }
         let voters = self.members.iter().filter(|member| !member.learner);

@@ -313,7 +313,7 @@ fn rung(request: &Request, world: World<'_>) -> Rung {
             .nodes
             .and_then(|nodes| nodes.get(node))
             .is_some_and(|row| !row.is_control_plane() && !row.is_labelled_etcd())
-            && world.etcd.is_none_or(|etcd| etcd.on_node(node).is_none())
+            && world.etcd.is_none_or(|etcd| !etcd.is_host(node))
     };
     // the name that asks most of whoever types it
     let gravest = request.nodes.iter().find(|node| !is_plain_worker(node)).unwrap_or(first);
@@ -363,8 +363,9 @@ fn deny_while_another_is_away(doing: &str, node: &NodeName, world: World<'_>) ->
 /// it: that is what a power cycle is for.
 fn deny_unsafe_power_cycle(node: &NodeName, world: World<'_>) -> Result<(), Report> {
     let is_away = world.nodes.and_then(|nodes| nodes.get(node)).is_some_and(|row| !row.is_ready());
-    let member = world.etcd.and_then(|etcd| etcd.on_node(node));
-    if is_away && member.is_none_or(|member| !member.health.is_healthy()) {
+    let clusters = || world.etcd.into_iter().flat_map(EtcdView::clusters);
+    let mut members = clusters().filter_map(|cluster| cluster.on_node(node));
+    if is_away && members.all(|member| !member.health.is_healthy()) {
         return Ok(());
     }
     deny_unsafe_reboot(node, world)
@@ -374,17 +375,21 @@ fn deny_unsafe_power_cycle(node: &NodeName, world: World<'_>) -> Result<(), Repo
 fn deny_under_alarm(node: &NodeName, world: World<'_>) -> Result<(), Report> {
     let Some(etcd) = world.etcd else { return Ok(()) };
     let is_worker = world.nodes.and_then(|nodes| nodes.get(node)).is_some_and(|row| !row.is_control_plane());
-    let Some(alarm) = etcd.alarms().into_iter().next() else { return Ok(()) };
-    if is_worker && etcd.on_node(node).is_none() {
+    let alarmed = |cluster| Some((cluster, EtcdView::alarms(cluster).into_iter().next()?));
+    let Some((cluster, alarm)) = etcd.clusters().find_map(alarmed) else { return Ok(()) };
+    if is_worker && !etcd.is_host(node) {
         return Ok(());
     }
-    let words = alarm.words(&etcd.name_of(alarm.member));
-    Err(Report::new(FailureKind::Denied, format!("rebooting {node} is denied: etcd has an {words}")))
+    let (label, words) = (cluster.label(), alarm.words(&cluster.name_of(alarm.member)));
+    Err(Report::new(FailureKind::Denied, format!("rebooting {node} is denied: {label} has an {words}")))
 }
 
 /// Safe iff the healthy voters without this one still make ⌊N/2⌋+1 of the N voters (a reboot is no removal).
 fn deny_loss_of_quorum(node: &NodeName, etcd: Option<&EtcdView>) -> Result<(), Report> {
-    let Some(etcd) = etcd else { return Ok(()) };
+    etcd.into_iter().flat_map(EtcdView::clusters).try_for_each(|cluster| deny_loss_in(node, cluster))
+}
+
+fn deny_loss_in(node: &NodeName, etcd: &EtcdView) -> Result<(), Report> {
     let (Some(member), Some(quorum)) = (etcd.on_node(node), etcd.quorum()) else { return Ok(()) };
     let (is_voter, is_healthy) = (!member.learner, member.health.is_healthy());
     if quorum.may_lose(is_voter, is_healthy) {
@@ -394,9 +399,10 @@ fn deny_loss_of_quorum(node: &NodeName, etcd: Option<&EtcdView>) -> Result<(), R
     let report = Report::new(
         FailureKind::Denied,
         format!(
-            "rebooting {node} is denied: {} of {} etcd voters {} healthy; without {node} {left} would be left, below the quorum of {}",
+            "rebooting {node} is denied: {} of {} {} voters {} healthy; without {node} {left} would be left, below the quorum of {}",
             quorum.healthy,
             quorum.voters,
+            etcd.label(),
             if quorum.healthy == 1 { "is" } else { "are" },
             quorum.needed()
         ),

@@ -360,7 +360,11 @@ mod tests {
                 certs: Default::default(),
                 data_dir: "/data/etcd".into(),
                 quota: None,
-                unseen: None,
+                name: String::new(),
+                pods: std::collections::BTreeMap::new(),
+                health_port: None,
+                server_name: None,
+                others: Vec::new(),
             };
             text(&recipe(&source(), &peers(), Some(&place)))
         };

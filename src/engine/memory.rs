@@ -23,6 +23,9 @@ pub struct MemberBefore {
     /// The store's revision by this member's own word.
     #[serde(default)]
     pub revision: i64,
+    /// The cluster's name, where there is more than one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
 }
 
 impl Memory {
@@ -78,6 +81,9 @@ pub struct Memory {
     /// When the snapshot of this run was taken.
     #[serde(default)]
     pub snapshot_taken: Option<Stamp>,
+    /// The node's members of further clusters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members_beside: Vec<MemberBefore>,
     /// Since when the node is Ready, as it was found on its return: another time tells that it went once more.
     #[serde(default)]
     pub returned: Option<Stamp>,
@@ -91,6 +97,9 @@ pub struct Memory {
     pub components: Option<Vec<Component>>,
     /// The snapshot that was taken.
     pub snapshot: Option<PathBuf>,
+    /// Those of further clusters, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub snapshots_beside: BTreeMap<String, PathBuf>,
     /// The archive of the host's files.
     pub archive: Option<PathBuf>,
     /// What was changed on the way and is owed back, in the order of the changes.

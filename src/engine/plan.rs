@@ -70,7 +70,7 @@ impl Facts {
     pub fn is_master(&self, node: &NodeName) -> bool {
         self.nodes.get(node).is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd())
             || self.etcd_hosts.contains(node)
-            || self.etcd.as_ref().is_some_and(|etcd| etcd.on_node(node).is_some())
+            || self.etcd.as_ref().is_some_and(|etcd| etcd.is_host(node))
     }
 }
 

@@ -12,6 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Where a control-plane host keeps a client certificate for its etcd: authority, certificate, key. Tried in turn when
 /// it is not known which of them it is; `{node}` stands for the node's name.
@@ -69,7 +70,7 @@ const ON_HOSTS: [[&str; 3]; 8] = [
 pub(super) struct Credentials {
     ca: Vec<u8>,
     cert: Vec<u8>,
-    key: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
 }
 
 impl fmt::Debug for Credentials {
@@ -102,7 +103,7 @@ impl Credentials {
         let read = |path: &Path| {
             std::fs::read(path).map_err(|error| fail(path.display().to_string(), error.to_string()))
         };
-        Ok(Self { ca: read(files.ca)?, cert: read(files.cert)?, key: read(files.key)? })
+        Ok(Self { ca: read(files.ca)?, cert: read(files.cert)?, key: Zeroizing::new(read(files.key)?) })
     }
 
     /// From a control-plane host, as root.
@@ -128,7 +129,7 @@ impl Credentials {
         Ok(Self {
             ca: hosts.read_as_root(node, ca).await?,
             cert: hosts.read_as_root(node, cert).await?,
-            key: hosts.read_as_root(node, key).await?,
+            key: Zeroizing::new(hosts.read_as_root(node, key).await?),
         })
     }
 
@@ -165,8 +166,11 @@ mod tests {
 
     #[test]
     fn defects_are_named_and_nothing_is_quoted() {
-        let credentials =
-            Credentials { ca: b"SECRET".to_vec(), cert: b"SECRET".to_vec(), key: b"SECRET".to_vec() };
+        let credentials = Credentials {
+            ca: b"SECRET".to_vec(),
+            cert: b"SECRET".to_vec(),
+            key: Zeroizing::new(b"SECRET".to_vec()),
+        };
         let error = credentials.client().expect_err("no PEM").to_string();
         assert!(error.contains("etcd.ca") && !error.contains("SECRET"), "{error}");
         assert_eq!(format!("{credentials:?}"), "Credentials");

@@ -21,15 +21,25 @@ const CONFIRM: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mi
 const HASH: Duration = Duration::from_mins(1);
 
 impl Etcd {
+    /// Moves the leadership away from a node, in each cluster that it leads; the names of the members that lead then.
+    pub async fn move_leader(&self, away_from: &NodeName, permit: &Permit) -> Result<String, Error> {
+        let mut leaders = vec![self.move_leader_here(away_from, permit).await?];
+        for other in self.others() {
+            leaders.push(other.move_leader_here(away_from, permit).await?);
+        }
+        leaders.dedup();
+        Ok(leaders.join(", "))
+    }
+
     /// Moves the leadership away from the member on a node, to the most caught-up healthy voter elsewhere, and waits until
     /// two members (all that answer, when there are fewer) say so. Returns the name of the member that leads then; when
     /// another member leads already nothing is asked.
-    pub async fn move_leader(&self, away_from: &NodeName, permit: &Permit) -> Result<String, Error> {
+    async fn move_leader_here(&self, away_from: &NodeName, permit: &Permit) -> Result<String, Error> {
         permit.check(&Change::MoveLeader(away_from))?;
         let fail = |kind: FailureKind, why: String| {
             Error::new(kind, "move the etcd leader away from", away_from.as_str(), why)
         };
-        let view = self.look().await?;
+        let view = self.look_whole("move the leadership of").await?;
         let Some(leader) = view.leader() else {
             return Err(fail(FailureKind::Unreachable, "no leader that a majority names".to_owned()));
         };
@@ -80,10 +90,17 @@ impl Etcd {
         timeout(within, asking).await.is_ok()
     }
 
+    /// The same of this cluster and those beside it.
+    pub async fn hash_all(&self) -> Result<Vec<KeyspaceHash>, Error> {
+        let others = self.others();
+        let all = std::iter::once(self).chain(&others);
+        futures::future::join_all(all.map(Self::hash_kv)).await.into_iter().collect()
+    }
+
     /// Hashes the keyspace of every voter that answers at the lowest revision that all have. Reads everything: for a check
-    /// after a change, not for every round.
+    /// after a change, not for every round. Of this cluster alone.
     pub async fn hash_kv(&self) -> Result<KeyspaceHash, Error> {
-        let view = self.look().await?;
+        let view = self.look_whole("hash the keys of").await?;
         let voters = || view.members.iter().filter(|member| !member.learner && member.speaks());
         let revision = voters().filter_map(|member| Some(member.status.as_ref()?.revision)).min();
         let Some(revision) = revision else {
@@ -107,10 +124,19 @@ impl Etcd {
         Ok(KeyspaceHash { revision, readings: readings? })
     }
 
+    /// Reads one key of each cluster, through a healthy voter that is not on a node; the longest time.
+    pub async fn linearizable_read(&self, not_on: &NodeName) -> Result<Duration, Error> {
+        let others = self.others();
+        let all = std::iter::once(self).chain(&others);
+        let took = futures::future::join_all(all.map(|etcd| etcd.linearizable_read_here(not_on))).await;
+        let took: Vec<Duration> = took.into_iter().collect::<Result<_, _>>()?;
+        Ok(took.into_iter().max().unwrap_or_default())
+    }
+
     /// Reads one key through a healthy voter that is not on a node, with the consent of a quorum (`ReadIndex`: no entry in
     /// the log). Returns how long it took.
-    pub async fn linearizable_read(&self, not_on: &NodeName) -> Result<Duration, Error> {
-        let view = self.look().await?;
+    async fn linearizable_read_here(&self, not_on: &NodeName) -> Result<Duration, Error> {
+        let view = self.look_whole("read from").await?;
         let elsewhere = |member: &&MemberRow| {
             !member.learner
                 && member.health.is_healthy()

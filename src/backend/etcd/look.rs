@@ -1,5 +1,6 @@
 //! Rounds of questions: every member asked at once, each answer with its own deadline.
 
+use super::options::Route;
 use super::view::{Answer, Reply};
 use super::{Etcd, Slot};
 use crate::backend::clock;
@@ -9,6 +10,8 @@ use crate::domain::feed::Liveness;
 use crate::domain::report::FailureKind;
 use crate::domain::text::clean;
 use crate::proto::{MemberListRequest, StatusRequest, StatusResponse};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -24,26 +27,92 @@ impl Etcd {
     /// A member that does not answer is in the view as silent, with its last status. An error only when no member
     /// answers and none ever did, or when there is no way to etcd.
     pub async fn look(&self) -> Result<EtcdView, Error> {
-        let route = self.route()?;
+        let (own, others) = futures::join!(self.look_here(), async {
+            let others = self.others();
+            let looks = others.iter().map(|other| async move { (other, other.look_here().await) });
+            let views = futures::future::join_all(looks).await;
+            views.into_iter().map(|(other, view)| other.named(view)).collect::<Vec<_>>()
+        });
+        let mut view = own?;
+        view.name = self.name();
+        view.others = others;
+        Ok(view)
+    }
+
+    /// The view of a further cluster; when there is none, one that says so and in which nothing is known.
+    fn named(&self, view: Result<EtcdView, Error>) -> EtcdView {
+        let blind = |error: Error| EtcdView {
+            at: clock::now(),
+            unseen: Some(format!("etcd {} cannot be looked at: {error}", self.name())),
+            ..EtcdView::default()
+        };
+        EtcdView { name: self.name(), ..view.unwrap_or_else(blind) }
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.found().map(|place| place.name).unwrap_or_default()
+    }
+
+    /// The round of this cluster alone.
+    pub(super) async fn look_here(&self) -> Result<EtcdView, Error> {
+        let routes = self.routes()?;
         let slots = self.slots();
         if slots.is_empty() {
             let why = "no control-plane node is known yet";
             return Err(Error::new(FailureKind::NotFound, "find etcd members", "", why)
                 .hint("name the members in etcd.endpoints if they are not on control-plane nodes"));
         }
+        if slots.iter().any(|slot| !slot.is_plain())
+            && let Err(error) = self.tls().await
+        {
+            return match error.kind {
+                // its own files are wrong: that is to be put right, not to be gone around
+                _ if self.inner.options.files().is_some() => Err(error),
+                _ => self.look_at_health(&error).await,
+            };
+        }
         let replies = futures::future::join_all(slots.iter().map(|slot| self.question(slot))).await;
-        let places = slots.iter().map(|slot| (slot.node.clone(), slot.row.clone(), slot.address.clone()));
+        let places =
+            slots.iter().map(|slot| (slot.node.clone(), slot.row.clone(), slot.address().to_owned()));
         let replies: Vec<Reply> = places
             .zip(replies)
             .map(|((node, row, address), answer)| Reply { node, row, address, answer })
             .collect();
-        let mut view = self.memory().assemble(&replies, route.word(), clock::now())?;
+        let (access, tried) = self.ways_taken(&routes, &slots).await;
+        let mut view = self.memory().assemble(&replies, &access, clock::now())?;
+        view.tried = tried;
         if let Some(place) = self.found() {
-            view.unseen = place.unseen;
             let statuses = view.members.iter_mut().filter_map(|member| member.status.as_mut());
             statuses.for_each(|status| status.quota = status.quota.or(place.quota));
         }
         Ok(view)
+    }
+
+    /// The same, and an error when it is not the whole: for what needs the members themselves.
+    pub(super) async fn look_whole(&self, op: &'static str) -> Result<EtcdView, Error> {
+        let view = self.look_here().await?;
+        match view.unseen {
+            Some(unseen) => Err(Error::new(FailureKind::Local, op, "etcd", unseen)),
+            None => Ok(view),
+        }
+    }
+
+    /// The ways by which members are reached now, in words, and what was wrong with those tried before them.
+    async fn ways_taken(&self, routes: &[Route], slots: &[Arc<Slot>]) -> (String, Vec<String>) {
+        let (mut taken, mut tried) = (BTreeSet::new(), Vec::new());
+        for slot in slots {
+            let Some(route) = slot.link.lock().await.as_ref().map(|link| link.route) else { continue };
+            taken.insert(route);
+            let failed = slot.tried.lock().unwrap_or_else(PoisonError::into_inner);
+            tried.extend(failed.iter().map(|words| format!("{}: {words}", slot.node)));
+        }
+        let words = |route: &Route| route.word();
+        let access: Vec<&str> = if taken.is_empty() {
+            routes.iter().map(words).collect()
+        } else {
+            taken.iter().map(words).collect()
+        };
+        (access.join(", "), tried)
     }
 
     async fn question(&self, slot: &Slot) -> Result<Answer, Error> {

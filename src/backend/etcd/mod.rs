@@ -1,16 +1,21 @@
 //! etcd members over gRPC: what they say of themselves, who leads, snapshots.
 //!
 //! One connection per member, so that every answer is of the member that was asked. Nothing here uses the endpoints that
-//! members advertise: a member is reached by its node, straight or through SSH, and known by the id in its answers.
+//! members advertise: a member is reached by its node, straight or through something else, and known by the id in its
+//! answers. Where a distribution has more than one etcd, each is one of these, held by the first.
 
 mod connect;
 mod credentials;
 mod fault;
+mod health;
+mod heard;
 mod leader;
 mod look;
+mod metrics;
 mod options;
 mod slots;
 mod snapshot;
+mod tls;
 mod view;
 
 pub use look::observe_etcd;
@@ -19,15 +24,18 @@ pub use options::{Access, EtcdOptions};
 use super::dial::Dialer;
 use super::error::Error;
 use super::host::Hosts;
+use super::kube::Cluster;
 use crate::domain::etcd::place::{Discovery, Place};
-use crate::domain::ids::NodeName;
+use crate::domain::ids::{NodeName, PodKey};
 use crate::domain::node::NodeRow;
 use crate::domain::report::FailureKind;
 use connect::Link;
-use options::Route;
+use options::{Means, Route};
+use slots::Way;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use tls::Tls;
 use view::Memory;
 
 /// The etcd cluster of the Kubernetes cluster; clones are the same.
@@ -40,10 +48,14 @@ struct Inner {
     options: EtcdOptions,
     dialer: Dialer,
     hosts: Option<Hosts>,
+    /// The API server, for port-forwards.
+    pods: OnceLock<Cluster>,
     slots: Mutex<BTreeMap<NodeName, Arc<Slot>>>,
     memory: Mutex<Memory>,
-    tls: Mutex<Option<Arc<rustls::ClientConfig>>>,
+    tls: tokio::sync::Mutex<Tls>,
     place: Mutex<Option<Discovery>>,
+    /// The further clusters of the place.
+    others: Mutex<Vec<Etcd>>,
 }
 
 impl fmt::Debug for Etcd {
@@ -57,11 +69,26 @@ struct Slot {
     node: NodeName,
     /// The node's row, when it is a node of the cluster.
     row: Option<NodeRow>,
-    /// `host:port`, as dialled from here or from the node itself.
-    address: String,
+    /// In the order in which they are tried; never empty.
+    ways: Vec<Way>,
+    /// The pod that runs it.
+    pod: Option<PodKey>,
     /// For messages.
     label: String,
     link: tokio::sync::Mutex<Option<Link>>,
+    /// What was wrong with the ways that were tried before the present one, in words.
+    tried: Mutex<Vec<String>>,
+}
+
+impl Slot {
+    fn address(&self) -> &str {
+        self.ways.first().map_or("", |way| &way.address)
+    }
+
+    /// No way to it needs TLS.
+    fn is_plain(&self) -> bool {
+        self.ways.iter().all(Way::is_plain)
+    }
 }
 
 impl Etcd {
@@ -72,24 +99,63 @@ impl Etcd {
             options,
             dialer,
             hosts,
+            pods: OnceLock::new(),
             slots: Mutex::default(),
             memory: Mutex::default(),
-            tls: Mutex::default(),
+            tls: tokio::sync::Mutex::default(),
             place: Mutex::default(),
+            others: Mutex::default(),
         };
         let etcd = Self { inner: Arc::new(inner) };
         etcd.set_nodes(&[]);
         etcd
     }
 
-    /// Whether it would help to know where etcd lives: not when the configuration says it.
+    /// The same with an API server, which forwards ports to the pods of members.
+    #[must_use]
+    pub fn through(self, cluster: Cluster) -> Self {
+        // a second one is the same cluster
+        let _ = self.inner.pods.set(cluster);
+        self.set_nodes(&[]);
+        self
+    }
+
+    /// Whether it is not known yet where etcd lives.
     pub fn wants_place(&self) -> bool {
-        self.inner.options.endpoints.is_empty() && lock(&self.inner.place).is_none()
+        lock(&self.inner.place).is_none()
     }
 
     /// Tells where etcd lives, as far as it was found out. What the configuration says wins.
     pub fn set_place(&self, found: Discovery) {
+        if let Discovery::Found(place) = &found {
+            *lock(&self.inner.others) = place.others.iter().map(|other| self.beside(other)).collect();
+        }
         *lock(&self.inner.place) = Some(found);
+    }
+
+    /// A further cluster on the same nodes: the same certificates and ways, other ports.
+    fn beside(&self, place: &Place) -> Self {
+        let Inner { options, dialer, hosts, pods, .. } = &*self.inner;
+        let endpoints = options.endpoints.iter();
+        let endpoints =
+            endpoints.map(|(node, address)| (node.clone(), slots::with_port(address, place.port))).collect();
+        let options = EtcdOptions { endpoints, ..options.clone() };
+        let other = Self::new(options, dialer.clone(), hosts.clone());
+        other.set_place(Discovery::Found(place.clone()));
+        match pods.get() {
+            Some(cluster) => other.through(cluster.clone()),
+            None => other,
+        }
+    }
+
+    /// The further clusters of the place, each by its name.
+    pub fn beside_it(&self) -> Vec<(String, Self)> {
+        self.others().into_iter().map(|other| (other.name(), other)).collect()
+    }
+
+    /// The further clusters of the place.
+    fn others(&self) -> Vec<Self> {
+        lock(&self.inner.others).clone()
     }
 
     /// Where etcd lives, when that was looked for.
@@ -100,7 +166,10 @@ impl Etcd {
     /// There is no etcd that could be reached here, and none is configured.
     pub fn is_absent(&self) -> bool {
         let is_none = matches!(*lock(&self.inner.place), Some(Discovery::NotAvailable { .. }));
-        is_none && self.inner.options.access == Access::Auto && self.inner.options.files().is_none()
+        let options = &self.inner.options;
+        let is_told =
+            options.files().is_some() || !options.endpoints.is_empty() || !options.command.is_empty();
+        is_none && options.access == Access::Auto && !is_told
     }
 
     /// Whether a member is looked for on a node: by its role, by what was found out, or by the configuration. Nobody has to
@@ -124,36 +193,46 @@ impl Etcd {
     /// Tells which nodes there are now; members are looked for on those with a control-plane or etcd role, where the
     /// discovery found them, and at the configured endpoints. Connections to places that did not change are kept.
     pub fn set_nodes(&self, nodes: &[NodeRow]) {
-        let Ok(route) = self.route() else { return };
-        let wanted = slots::wanted(&self.inner.options, route, self.found().as_ref(), nodes);
+        for other in self.others() {
+            other.set_nodes(nodes);
+        }
+        let Ok(routes) = self.routes() else { return };
+        let place = self.found();
+        let wanted = slots::wanted(&self.inner.options, &routes, place.as_ref(), nodes);
+        let what = place.map_or_else(|| "etcd".to_owned(), |place| place.label());
         let mut slots = lock(&self.inner.slots);
         let old = std::mem::take(&mut *slots);
-        for (name, row, address) in wanted {
+        for slots::Wanted { name, row, ways, pod } in wanted {
             let is_same = |slot: &&Arc<Slot>| {
                 let place = |row: Option<&NodeRow>| row.map(|row| (row.uid.clone(), row.address.clone()));
-                slot.address == address && place(slot.row.as_ref()) == place(row)
+                slot.ways == ways && slot.pod == pod && place(slot.row.as_ref()) == place(row)
             };
             let slot = old.get(&name).filter(is_same).cloned().unwrap_or_else(|| {
-                let label = format!("etcd on {name} ({address})");
+                let addresses: BTreeSet<&str> = ways.iter().map(|way| way.address.as_str()).collect();
+                let addresses: Vec<&str> = addresses.into_iter().collect();
+                let label = format!("{what} on {name} ({})", addresses.join(", "));
                 Arc::new(Slot {
                     node: name.clone(),
                     row: row.cloned(),
-                    address,
+                    ways,
+                    pod,
                     label,
                     link: tokio::sync::Mutex::default(),
+                    tried: Mutex::default(),
                 })
             });
             slots.insert(name, slot);
         }
     }
 
-    fn route(&self) -> Result<Route, Error> {
+    fn routes(&self) -> Result<Vec<Route>, Error> {
         if let Some(Discovery::NotAvailable { why, hint }) = self.place().filter(|_| self.is_absent()) {
             return Err(
                 Error::new(FailureKind::Local, "reach etcd", "", format!("not available: {why}")).hint(hint)
             );
         }
-        self.inner.options.route(self.inner.hosts.is_some())
+        let means = Means { hosts: self.inner.hosts.is_some(), pods: self.inner.pods.get().is_some() };
+        self.inner.options.routes(means)
     }
 
     fn slots(&self) -> Vec<Arc<Slot>> {

@@ -1,4 +1,4 @@
-//! How etcd is reached: straight, through SSH, or not at all; and with which certificates.
+//! How etcd is reached: which ways there are, in which order they are tried, and with which certificates.
 
 use crate::backend::error::Error;
 use crate::domain::ids::NodeName;
@@ -9,15 +9,20 @@ use std::path::{Path, PathBuf};
 
 /// The way to the members.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Access {
-    /// Straight when certificates are configured, else through SSH when hosts are reachable that way.
+    /// The command when one is configured; straight when endpoints and certificates are. Else, for each member, what works
+    /// first of: SSH (works while the API is away), a port-forward (needs no host), straight to the node's address.
     #[default]
     Auto,
     /// TLS straight to the members.
     Direct,
     /// TLS through a tunnel to each control-plane host's own loopback.
     Ssh,
+    /// TLS through the API server's port-forward to each member's pod.
+    PortForward,
+    /// TLS over the input and output of a program on this machine.
+    Command,
     /// Not at all.
     None,
 }
@@ -38,6 +43,8 @@ pub struct EtcdOptions {
     /// Address (`host:port`, or `http://host:port` without TLS) by node; the default is the node's `InternalIP` and port 2379,
     /// or 127.0.0.1:2379 on the node itself through SSH.
     pub endpoints: BTreeMap<NodeName, String>,
+    /// The program of [`Access::Command`] and its arguments; `{node}`, `{address}` and `{port}` are filled in.
+    pub command: Vec<String>,
 }
 
 /// The three certificate files, when all are configured.
@@ -48,18 +55,31 @@ pub(super) struct Files<'a> {
     pub(super) key: &'a Path,
 }
 
-/// The way that was decided on.
+/// What there is to go through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Means {
+    /// Hosts over SSH.
+    pub(super) hosts: bool,
+    /// An API server that forwards ports.
+    pub(super) pods: bool,
+}
+
+/// One way to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Route {
+    Command,
     Direct,
     Ssh,
+    PortForward,
 }
 
 impl Route {
     pub(super) fn word(self) -> &'static str {
         match self {
+            Self::Command => "command",
             Self::Direct => "direct",
             Self::Ssh => "ssh",
+            Self::PortForward => "port-forward",
         }
     }
 }
@@ -73,8 +93,8 @@ impl EtcdOptions {
         !self.endpoints.is_empty() && self.endpoints.values().all(|address| address.starts_with("http://"))
     }
 
-    /// Decides the way, or says why there is none.
-    pub(super) fn route(&self, has_hosts: bool) -> Result<Route, Error> {
+    /// The ways, in the order in which they are tried; or why there is none.
+    pub(super) fn routes(&self, means: Means) -> Result<Vec<Route>, Error> {
         let none =
             |why: &str, hint: &str| Err(Error::new(FailureKind::Local, "reach etcd", "", why).hint(hint));
         let may_go_straight = self.files().is_some() || self.is_plain();
@@ -84,17 +104,33 @@ impl EtcdOptions {
                 "direct access needs a CA, a client certificate and its key",
                 "set etcd.ca, etcd.cert and etcd.key in the configuration",
             ),
-            Access::Direct => Ok(Route::Direct),
-            Access::Ssh if has_hosts => Ok(Route::Ssh),
+            Access::Direct => Ok(vec![Route::Direct]),
+            Access::Ssh if means.hosts => Ok(vec![Route::Ssh]),
             Access::Ssh => none("SSH is not configured", "set ssh in the configuration"),
-            Access::Auto if may_go_straight && (!self.endpoints.is_empty() || !has_hosts) => {
-                Ok(Route::Direct)
+            Access::PortForward if means.pods => Ok(vec![Route::PortForward]),
+            Access::PortForward => none("there is no API server to go through", "choose another etcd.access"),
+            Access::Command if self.command.is_empty() => {
+                none("no command is configured", "set etcd.command in the configuration")
             }
-            Access::Auto if has_hosts => Ok(Route::Ssh),
-            Access::Auto => none(
-                "neither etcd certificates nor SSH are configured",
-                "set etcd.ca, etcd.cert and etcd.key, or ssh, in the configuration",
-            ),
+            Access::Command => Ok(vec![Route::Command]),
+            Access::Auto if !self.command.is_empty() => Ok(vec![Route::Command]),
+            Access::Auto if may_go_straight && !self.endpoints.is_empty() => Ok(vec![Route::Direct]),
+            Access::Auto => {
+                let all = [
+                    (Route::Ssh, means.hosts),
+                    (Route::PortForward, means.pods),
+                    (Route::Direct, self.files().is_some()),
+                ];
+                let there: Vec<Route> =
+                    all.into_iter().filter(|(_, is_there)| *is_there).map(|(route, _)| route).collect();
+                if there.is_empty() {
+                    return none(
+                        "neither etcd certificates nor SSH are configured",
+                        "set etcd.ca, etcd.cert and etcd.key, or ssh, in the configuration",
+                    );
+                }
+                Ok(there)
+            }
         }
     }
 }
@@ -111,26 +147,37 @@ mod tests {
             ca: file("ca"),
             cert: file("cert"),
             key: file("key"),
-            server_name: None,
             endpoints: endpoints.into_iter().collect(),
+            ..EtcdOptions::default()
         }
     }
 
     #[test]
-    fn auto_prefers_what_is_configured() {
-        let route = |files, endpoints, hosts| options(Access::Auto, files, endpoints).route(hosts).ok();
-        assert_eq!(route(true, true, true), Some(Route::Direct));
-        assert_eq!(route(true, false, true), Some(Route::Ssh));
-        assert_eq!(route(true, false, false), Some(Route::Direct));
-        assert_eq!(route(false, true, true), Some(Route::Ssh));
-        assert_eq!(route(false, false, false), None);
+    fn auto_tries_what_there_is_in_its_order() {
+        use Route::{Command, Direct, PortForward, Ssh};
+        let routes = |files, endpoints, hosts, pods| {
+            options(Access::Auto, files, endpoints).routes(Means { hosts, pods }).unwrap_or_default()
+        };
+        assert_eq!(routes(true, true, true, true), [Direct], "the endpoints say it");
+        assert_eq!(routes(true, false, true, true), [Ssh, PortForward, Direct]);
+        assert_eq!(routes(false, false, true, true), [Ssh, PortForward]);
+        assert_eq!(routes(true, false, false, false), [Direct]);
+        assert_eq!(routes(false, true, true, false), [Ssh]);
+        assert_eq!(routes(false, false, false, false), []);
+        let with_command = EtcdOptions { command: vec!["nc".into()], ..options(Access::Auto, true, true) };
+        assert_eq!(with_command.routes(Means { hosts: true, pods: true }).unwrap(), [Command]);
     }
 
     #[test]
     fn no_way_is_explained() {
-        let why = |access, hosts| options(access, false, false).route(hosts).expect_err("no way").to_string();
+        let why = |access, hosts| {
+            let means = Means { hosts, pods: false };
+            options(access, false, false).routes(means).expect_err("no way").to_string()
+        };
         assert!(why(Access::Direct, true).contains("client certificate"), "{}", why(Access::Direct, true));
         assert!(why(Access::Ssh, false).contains("SSH is not configured"));
+        assert!(why(Access::PortForward, true).contains("no API server"));
+        assert!(why(Access::Command, true).contains("no command is configured"));
         assert!(why(Access::None, true).contains("switched off"));
     }
 }

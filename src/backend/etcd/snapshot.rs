@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_secs(30);
 const OP: &str = "take a snapshot from";
 
 impl Etcd {
-    /// Takes a snapshot and stores it in a directory.
+    /// Takes a snapshot of this cluster alone and stores it in a directory.
     ///
     /// It is read from a healthy voter, a follower when there is one, and not from the member on `not_from` unless that is
     /// the only voter. The file gets its name (`etcd-CLUSTER-TIME.db`) and its sidecar (`….db.json`) only when the digest that
@@ -51,7 +51,7 @@ impl Etcd {
         dir: &Path,
         progress: impl Fn(u64, u64) + Send + Sync,
     ) -> Result<SnapshotFile, Error> {
-        let view = self.look().await?;
+        let view = self.look_whole(OP).await?;
         let member = source(&view, not_from)?;
         let (Some(slot), Some(status), Some(cluster_id)) =
             (self.slot_of(member), member.status.as_ref(), view.cluster_id)

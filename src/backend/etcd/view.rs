@@ -22,11 +22,11 @@ pub(super) struct Answer {
 }
 
 /// What came from one place.
-pub(super) struct Reply {
+pub(super) struct Reply<A = Answer> {
     pub(super) node: NodeName,
     pub(super) row: Option<NodeRow>,
     pub(super) address: String,
-    pub(super) answer: Result<Answer, Error>,
+    pub(super) answer: Result<A, Error>,
 }
 
 /// What is kept between rounds, so that a silent member stays in the view.
@@ -34,8 +34,8 @@ pub(super) struct Reply {
 pub(super) struct Memory {
     cluster_id: Option<u64>,
     members: Vec<Member>,
-    statuses: BTreeMap<u64, MemberStatus>,
-    nodes: BTreeMap<u64, NodeName>,
+    pub(super) statuses: BTreeMap<u64, MemberStatus>,
+    pub(super) nodes: BTreeMap<u64, NodeName>,
 }
 
 impl Memory {
@@ -87,7 +87,7 @@ impl Memory {
             access: access.to_owned(),
             members: rows,
             disagreement,
-            unseen: None,
+            ..EtcdView::default()
         })
     }
 

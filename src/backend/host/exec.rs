@@ -166,6 +166,23 @@ impl Hosts {
         self.read(&target, &argv).await.map(String::into_bytes)
     }
 
+    /// What an HTTP server of the host's own answers, asked by `curl` there: status and text.
+    pub(crate) async fn curl(&self, node: &NodeRow, url: &str) -> Result<(u16, String), Error> {
+        let target = self.target(node)?;
+        let argv = ["curl", "-sS", "--max-time", "5", "-w", "\\n%{http_code}", url];
+        let text = self.read(&target, &argv).await?;
+        let (body, status) = text.rsplit_once('\n').unwrap_or(("", &text));
+        match status.trim().parse() {
+            Ok(status) => Ok((status, body.to_owned())),
+            Err(_) => Err(Error::new(
+                FailureKind::Unexpected,
+                "run `curl` on",
+                target.label(),
+                "it names no status",
+            )),
+        }
+    }
+
     /// The login's user id, asked for once per connection.
     pub(super) async fn uid(&self, target: &Target) -> Result<u32, Error> {
         let (session, _) = self.session(target).await?;

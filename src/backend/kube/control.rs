@@ -37,6 +37,8 @@ struct PodWire {
 #[serde(default)]
 struct MetaWire {
     namespace: String,
+    name: String,
+    uid: String,
     #[serde(deserialize_with = "nullable")]
     labels: BTreeMap<String, String>,
 }
@@ -70,6 +72,8 @@ impl From<PodWire> for ControlPod {
         let words = wire.spec.containers.into_iter().flat_map(|one| [one.command, one.args].concat());
         Self {
             namespace: clean(&wire.metadata.namespace),
+            name: clean(&wire.metadata.name),
+            uid: clean(&wire.metadata.uid),
             node: wire.spec.node_name.map(|name| NodeName(clean(&name))),
             labels: wire.metadata.labels.iter().map(|(key, value)| (clean(key), clean(value))).collect(),
             words: words.map(|word| clean(&word)).collect(),

@@ -22,6 +22,7 @@ mod endpoints;
 mod events;
 mod evict;
 mod fault;
+mod forward;
 mod last;
 mod lease;
 mod mark;

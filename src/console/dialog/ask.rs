@@ -55,7 +55,7 @@ fn node_of(view: Option<&StepView>) -> String {
 fn quorum(model: &Model, view: Option<&StepView>) -> Option<Fact> {
     let node = view?.step.node.as_ref()?;
     let known = &model.known;
-    let is_voter = known.etcd.as_ref().is_some_and(|etcd| etcd.on_node(node).is_some());
+    let is_voter = known.etcd.as_ref().is_some_and(|etcd| etcd.is_host(node));
     let is_master = known.nodes.get(node).is_some_and(crate::domain::node::NodeRow::is_control_plane);
     (is_voter || is_master).then(|| {
         let words = quorum_words(model).unwrap_or_else(|| "not known".to_owned());

@@ -298,17 +298,20 @@ fn etcd_facts(model: &Model, node: &NodeName) -> Vec<Fact> {
     let mut facts: Vec<Fact> = away(model, node).into_iter().collect();
     let known = &model.known;
     let is_control_plane = known.nodes.get(node).is_none_or(NodeRow::is_control_plane);
-    match known.etcd.as_ref().and_then(|etcd| Some((etcd, etcd.quorum()?))) {
-        Some((etcd, quorum)) => {
-            let Some(member) = etcd.on_node(node) else { return facts };
-            let left =
-                quorum.healthy.saturating_sub(usize::from(!member.learner && member.health.is_healthy()));
-            let words = format!(
-                "{}; without {node}: {left} of {}, {} needed",
-                quorum_words(model).unwrap_or_default(),
-                quorum.voters,
-                quorum.needed()
-            );
+    match known.etcd.as_ref().filter(|etcd| etcd.quorum().is_some()) {
+        Some(etcd) => {
+            let without = etcd.clusters().filter_map(|cluster| {
+                let (member, quorum) = (cluster.on_node(node)?, cluster.quorum()?);
+                let is_counted = !member.learner && member.health.is_healthy();
+                let left = quorum.healthy.saturating_sub(usize::from(is_counted));
+                Some(format!("{left} of {}, {} needed", quorum.voters, quorum.needed()))
+            });
+            let without: Vec<String> = without.collect();
+            if without.is_empty() {
+                return facts;
+            }
+            let known = quorum_words(model).unwrap_or_default();
+            let words = format!("{known}; without {node}: {}", without.join("; "));
             facts.push(Fact::plain("quorum", words));
         }
         None if is_control_plane => {

@@ -15,7 +15,7 @@ fn turns(model: &Model, request: &Request, options: &RollOptions) -> Vec<Turn> {
     let etcd = model.known.etcd.as_ref();
     let is_master = |node: &NodeName| {
         model.known.nodes.get(node).is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd())
-            || etcd.is_some_and(|etcd| etcd.on_node(node).is_some())
+            || etcd.is_some_and(|etcd| etcd.is_host(node))
     };
     sequence(&request.nodes, &model.known.nodes, etcd, is_master, options.canary)
 }

@@ -107,15 +107,20 @@ fn cordon(model: &Model, row: &NodeRow) -> Vec<Fact> {
 }
 
 fn member(model: &Model, row: &NodeRow) -> Vec<Fact> {
-    let member = model.known.etcd.as_ref().and_then(|etcd| etcd.on_node(&row.name));
-    let Some(member) = member else { return Vec::new() };
-    let role = match (member.is_leader(), member.learner) {
-        (true, _) => "leader",
-        (_, true) => "learner",
-        _ => "follower",
-    };
-    let health = if member.health.is_healthy() { "healthy" } else { "not healthy" };
-    vec![Fact::plain("etcd", format!("{}: {role}, {health}", member.name))]
+    let clusters = model.known.etcd.iter().flat_map(|etcd| etcd.clusters());
+    let members = clusters.filter_map(|cluster| Some((cluster, cluster.on_node(&row.name)?)));
+    members
+        .map(|(cluster, member)| {
+            let role = match (member.is_leader(), member.learner) {
+                (true, _) => "leader",
+                (_, true) => "learner",
+                _ => "follower",
+            };
+            let health = if member.health.is_healthy() { "healthy" } else { "not healthy" };
+            let of = if cluster.name.is_empty() { String::new() } else { format!(" ({})", cluster.name) };
+            Fact::plain("etcd", format!("{}{of}: {role}, {health}", member.name))
+        })
+        .collect()
 }
 
 fn pods(model: &Model, row: &NodeRow) -> Vec<Fact> {

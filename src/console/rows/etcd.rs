@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 pub fn visible_members(model: &Model) -> Vec<&MemberRow> {
     let list = &model.lists.etcd;
     let filter = Filter::parse(&list.filter, &[]);
-    let members = model.known.etcd.iter().flat_map(|etcd| &etcd.members);
+    let members = model.known.etcd.iter().flat_map(|etcd| etcd.all_members());
     let mut rows: Vec<&MemberRow> =
         members.filter(|row| filter.passes(|| words(row), |_| Vec::new())).collect();
     rows.sort_by(|a, b| {

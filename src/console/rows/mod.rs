@@ -85,7 +85,7 @@ pub fn mentions(model: &Model, pane: Pane, word: &str) -> bool {
     let known = &model.known;
     match pane {
         Pane::Nodes => known.nodes.values().any(|row| has(nodes::words(model, row))),
-        Pane::Etcd => known.etcd.iter().flat_map(|etcd| &etcd.members).any(|row| has(etcd::words(row))),
+        Pane::Etcd => known.etcd.iter().flat_map(|etcd| etcd.all_members()).any(|row| has(etcd::words(row))),
         Pane::Budgets => {
             known.budgets.values().any(|row| has(budgets::words(row)))
                 || known.nodes.keys().any(|node| has(node.0.clone()))

@@ -189,7 +189,9 @@ fn forget(known: &mut Known, key: &PodKey) {
 /// A round over the etcd members ended. Another leader and another margin are worth a line.
 pub(super) fn etcd(model: &mut Model, view: EtcdView) -> Vec<Effect> {
     let leader = |view: &EtcdView| view.leader().map(|member| member.id);
-    let margin = |view: &EtcdView| view.quorum().map(crate::domain::etcd::Quorum::margin);
+    let margin = |view: &EtcdView| -> Vec<_> {
+        view.clusters().map(|cluster| cluster.quorum().map(crate::domain::etcd::Quorum::margin)).collect()
+    };
     let mut lines = Vec::new();
     if let Some(quorum) = view.quorum().filter(|_| !view.is_silent()) {
         model.known.heard = Some((quorum, view.at));
@@ -200,10 +202,13 @@ pub(super) fn etcd(model: &mut Model, view: EtcdView) -> Vec<Effect> {
         {
             lines.push((Level::Info, format!("etcd: {} leads now", now.name)));
         }
-        if let (Some(before), Some(quorum)) = (margin(old), view.quorum())
-            && (before != quorum.margin() || old.is_silent() != view.is_silent())
+        let (before, after) = (margin(old), margin(&view));
+        if old.quorum().is_some()
+            && let Some(quorum) = view.quorum()
+            && (before != after || old.is_silent() != view.is_silent())
         {
-            let is_worse = quorum.margin() < before || view.is_silent();
+            let is_worse =
+                before.iter().zip(&after).any(|(before, after)| after < before) || view.is_silent();
             let level = if is_worse { Level::Warn } else { Level::Info };
             lines.push((level, view.words().unwrap_or_else(|| quorum.words())));
         }

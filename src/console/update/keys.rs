@@ -57,7 +57,7 @@ fn elsewhere(model: &mut Model, key: Key) -> Vec<Effect> {
 fn member_node(model: &Model) -> Option<NodeName> {
     let keys = rows::member_keys(model);
     let id = model.lists.etcd.current(&keys)?;
-    model.known.etcd.as_ref()?.members.iter().find(|member| member.id == *id)?.node.clone()
+    model.known.etcd.as_ref()?.all_members().find(|member| member.id == *id)?.node.clone()
 }
 
 /// Text was pasted. It goes where text is typed, except where typing is the point.

@@ -40,13 +40,14 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
     let ids: Vec<u64> = rows.iter().map(|row| row.id).collect();
     let mut after = Vec::new();
     if let Some(view) = view {
-        if rows.len() != view.members.len() {
-            after.push(listing::count(look, rows.len(), view.members.len(), true));
+        let all = view.all_members().count();
+        if rows.len() != all {
+            after.push(listing::count(look, rows.len(), all, true));
         }
         after.extend(margin(look, model, view));
     }
     let right = view
-        .filter(|view| !view.access.is_empty() && !view.members.is_empty())
+        .filter(|view| !view.access.is_empty() && view.all_members().next().is_some())
         .map(|view| look.say(Tone::Muted, format!("via {}", view.access)));
     let mut area = area;
     let news = view.and_then(trouble);
@@ -76,6 +77,10 @@ pub fn draw(look: &Look, model: &Model, buf: &mut Buffer, area: Rect) {
 
 /// What concerns no single member.
 fn trouble(view: &EtcdView) -> Option<String> {
+    view.clusters().find_map(trouble_of)
+}
+
+fn trouble_of(view: &EtcdView) -> Option<String> {
     if let Some(words) = &view.disagreement {
         return Some(words.clone());
     }
@@ -91,10 +96,11 @@ fn trouble(view: &EtcdView) -> Option<String> {
 
 /// `3/3, can lose 1`.
 fn margin<'a>(look: &Look, model: &Model, view: &EtcdView) -> Option<Span<'a>> {
-    let quorum = view.quorum()?;
     let words = quorum_words(model)?;
     let words = words.strip_prefix("etcd: ").or(words.strip_prefix("etcd ")).unwrap_or(&words).to_owned();
-    let tone = match quorum.margin() {
+    let margins = || view.clusters().map(|cluster| cluster.quorum().map(|quorum| quorum.margin()));
+    let tone = match margins().flatten().min().flatten() {
+        _ if margins().any(|margin| margin.is_none()) => Tone::Unknown,
         _ if view.is_silent() => Tone::Unknown,
         _ if source::as_of(model, Source::Etcd).is_some() => Tone::Unknown,
         None => Tone::Bad,
@@ -112,13 +118,13 @@ fn cells<'a>(look: &Look, model: &Model, row: &'a MemberRow) -> Vec<Line<'a>> {
         status.map_or_else(|| look.none(), |status| look.say(tone, get(status))).into()
     };
     vec![
-        Line::from(look.say(Tone::Strong, name(row))),
+        Line::from(look.say(Tone::Strong, name(model, row))),
         role(look, model, row).into(),
         words::member(look, row).span(look).into(),
         lag(look, row).into(),
         told(&|status| bytes(status.db_size)),
         told(&|status| bytes(status.db_in_use)),
-        told(&|status| status.term.to_string()),
+        term(look, tone, status),
         told(&|status| brief(status.latency)),
         words::age(look, status.map(|status| status.at), model.now).into(),
         told(&|status| status.version.clone()),
@@ -127,17 +133,37 @@ fn cells<'a>(look: &Look, model: &Model, row: &'a MemberRow) -> Vec<Line<'a>> {
 }
 
 /// The node, and the member's own name when it is another one.
-fn name(row: &MemberRow) -> String {
-    match &row.node {
+fn name(model: &Model, row: &MemberRow) -> String {
+    let cluster = cluster(model, row).map(|cluster| cluster.name.as_str()).unwrap_or_default();
+    let name = match &row.node {
         Some(node) if node.as_str() == row.name => row.name.clone(),
         Some(node) => format!("{node} ({})", row.label()),
         None => row.label(),
+    };
+    if cluster.is_empty() { name } else { format!("{cluster} {name}") }
+}
+
+/// The cluster that a member belongs to.
+fn cluster<'a>(model: &'a Model, row: &MemberRow) -> Option<&'a EtcdView> {
+    let mut clusters = model.known.etcd.iter().flat_map(|etcd| etcd.clusters());
+    clusters.find(|cluster| cluster.members.iter().any(|member| member.id == row.id))
+}
+
+/// Metrics do not tell it.
+fn term<'a>(look: &Look, tone: Tone, status: Option<&MemberStatus>) -> Line<'a> {
+    match status {
+        Some(status) if status.term == 0 => look.say(Tone::Unknown, look.glyphs.unknown).into(),
+        Some(status) => look.say(tone, status.term.to_string()).into(),
+        None => look.none().into(),
     }
 }
 
 fn role<'a>(look: &Look, model: &Model, row: &MemberRow) -> Span<'a> {
-    let leader = model.known.etcd.as_ref().and_then(EtcdView::leader);
-    match (leader.is_some_and(|leader| leader.id == row.id), row.learner) {
+    let cluster = cluster(model, row);
+    let leader = cluster.and_then(EtcdView::leader);
+    // without the whole list there is no majority, and its own word is all there is
+    let says_so = cluster.is_some_and(|cluster| cluster.unseen.is_some()) && row.is_leader();
+    match (says_so || leader.is_some_and(|leader| leader.id == row.id), row.learner) {
         (true, _) => look.say(Tone::Accent, "leader"),
         (_, true) => look.say(Tone::Warn, "learner"),
         _ => look.say(Tone::Muted, "voter"),

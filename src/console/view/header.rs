@@ -154,7 +154,12 @@ fn quorum<'a>(look: &Look, model: &Model) -> Line<'a> {
     if etcd.is_some_and(crate::domain::etcd::EtcdView::is_silent) {
         return look.line(Tone::Unknown, format!("{} {words}", look.glyphs.unknown));
     }
-    let tone = match quorum.margin() {
+    let others = etcd.iter().flat_map(|etcd| &etcd.others).map(|cluster| cluster.quorum());
+    if others.clone().any(|quorum| quorum.is_none()) {
+        return look.line(Tone::Unknown, format!("{} {words}", look.glyphs.unknown));
+    }
+    let least = others.flatten().map(|quorum| quorum.margin()).fold(quorum.margin(), std::cmp::min);
+    let tone = match least {
         None => Tone::Bad,
         Some(0) => Tone::Warn,
         Some(_) => Tone::Text,

@@ -73,7 +73,7 @@ fn look(model: &Model) -> Look {
 fn wants(look: &Look, model: &Model, area: Rect) -> Wants {
     Wants {
         nodes: model.known.nodes.len(),
-        members: model.known.etcd.as_ref().map_or(0, |view| view.members.len()),
+        members: model.known.etcd.as_ref().map_or(0, |view| view.all_members().count()),
         budgets: model.known.budgets.len(),
         run: model.open.is_some(),
         call: call::is_shown(model),

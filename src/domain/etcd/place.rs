@@ -1,6 +1,6 @@
 //! Where etcd lives and what a client needs there, by what the API tells of nodes and of the control plane's pods. Pure.
 
-use crate::domain::ids::NodeName;
+use crate::domain::ids::{NodeName, PodKey};
 use crate::domain::node::NodeRow;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 pub struct ControlPod {
     /// Namespace.
     pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
     /// Its node.
     pub node: Option<NodeName>,
     /// Labels.
@@ -46,6 +50,9 @@ pub enum Distribution {
 pub struct Place {
     /// Who set it up.
     pub distribution: Distribution,
+    /// Its name where there is more than one (`main`, `events`); empty when it is the only one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
     /// The clients' port on each member's own loopback.
     pub port: u16,
     /// Nodes that host a member.
@@ -59,8 +66,25 @@ pub struct Place {
     pub data_dir: String,
     /// `--quota-backend-bytes`, when it is set.
     pub quota: Option<u64>,
-    /// What belongs to the control plane's data and is not looked at, in words.
-    pub unseen: Option<String>,
+    /// The pods that run members, by node; a port of theirs is a port of the host's loopback.
+    #[serde(skip)]
+    pub pods: BTreeMap<NodeName, PodKey>,
+    /// The port of the host's loopback on which metrics and health are told without TLS, where there is one.
+    #[serde(skip)]
+    pub health_port: Option<u16>,
+    /// The name in the members' certificates, when it is not the address.
+    #[serde(skip)]
+    pub server_name: Option<String>,
+    /// Further clusters that hold a part of the API's data: quorum has to hold in all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Place>,
+}
+
+impl Place {
+    /// `etcd`, `etcd events`.
+    pub fn label(&self) -> String {
+        format!("etcd {}", self.name).trim_end().to_owned()
+    }
 }
 
 /// What was found out.
@@ -86,8 +110,7 @@ pub fn discover(nodes: &[NodeRow], pods: &[ControlPod]) -> Discovery {
     };
     let main = etcd("k8s-app", "etcd-manager-main");
     if !main.is_empty() {
-        let has_events = !etcd("k8s-app", "etcd-manager-events").is_empty();
-        return Discovery::Found(kops(&main, has_events));
+        return Discovery::Found(kops(&main, &etcd("k8s-app", "etcd-manager-events")));
     }
     let openshift = pods.iter().filter(|pod| {
         pod.namespace == "openshift-etcd" && pod.labels.get("app").is_some_and(|app| app == "etcd")
@@ -125,11 +148,12 @@ fn by_nodes(nodes: &[NodeRow]) -> Option<Discovery> {
     }
     if version("+k3s") || version("+rke2") {
         let with_etcd = hosts(&NodeRow::is_labelled_etcd);
-        let distribution = if version("+k3s") { Distribution::K3s } else { Distribution::Rke2 };
+        let (distribution, name) =
+            if version("+k3s") { (Distribution::K3s, "k3s") } else { (Distribution::Rke2, "RKE2") };
         if with_etcd.is_empty() {
             return none(
-                "k3s keeps its state in SQLite or in another database here: no node has etcd",
-                "back up /var/lib/rancher/k3s/server/db, or that database",
+                &format!("{name} keeps its state in SQLite or in another database here: no node has etcd"),
+                &format!("back up /var/lib/rancher/{}/server/db, or that database", name.to_lowercase()),
             );
         }
         return Some(Discovery::Found(Place { nodes: with_etcd, ..usual(distribution) }));
@@ -171,14 +195,29 @@ fn by_servers(nodes: &[NodeRow], pods: &[ControlPod]) -> Discovery {
     let urls = flag(&server.words, "--etcd-servers").unwrap_or_default();
     let cert = |name: &str| flag(&server.words, name).unwrap_or_default().to_owned();
     let certs = [cert("--etcd-cafile"), cert("--etcd-certfile"), cert("--etcd-keyfile")];
+    let mut place = served(nodes, urls.split(','), &certs);
+    // /events#https://10.0.0.1:2383;https://10.0.0.2:2383
+    let overrides = flag(&server.words, "--etcd-servers-overrides").unwrap_or_default();
+    for (what, urls) in overrides.split(',').filter_map(|one| one.split_once('#')) {
+        let name = what.rsplit('/').next().unwrap_or_default().to_owned();
+        place.others.push(Place { name, ..served(nodes, urls.split(';'), &certs) });
+        "main".clone_into(&mut place.name);
+    }
+    Discovery::Found(place)
+}
+
+/// A cluster by the URLs that an API server uses: on nodes, on the API servers' own hosts, or elsewhere.
+fn served<'a>(nodes: &[NodeRow], urls: impl Iterator<Item = &'a str>, certs: &[String; 3]) -> Place {
     let authority =
         |url: &str| url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/').to_owned();
-    let authorities: Vec<String> = urls.split(',').map(|url| authority(url.trim())).collect();
+    let authorities: Vec<String> = urls.map(|url| authority(url.trim())).collect();
     let host = |authority: &str| authority.rsplit_once(':').map_or(authority, |(host, _)| host).to_owned();
+    let port = authorities.first().and_then(|authority| port_of(authority)).unwrap_or(2379);
+    let usual = |distribution| Place { certs: certs.clone(), port, ..usual(distribution) };
     let is_local = |authority: &String| matches!(&*host(authority), "127.0.0.1" | "localhost" | "[::1]");
     if authorities.iter().all(is_local) {
         let masters = nodes.iter().filter(|row| row.is_control_plane()).map(|row| row.name.clone());
-        return Discovery::Found(Place { nodes: masters.collect(), certs, ..usual(Distribution::Service) });
+        return Place { nodes: masters.collect(), ..usual(Distribution::Service) };
     }
     let (mut found, mut external) = (Vec::new(), Vec::new());
     for authority in authorities {
@@ -188,23 +227,24 @@ fn by_servers(nodes: &[NodeRow], pods: &[ControlPod]) -> Discovery {
         }
     }
     let distribution = if external.is_empty() { Distribution::Service } else { Distribution::External };
-    Discovery::Found(Place { nodes: found, external, certs, ..usual(distribution) })
+    Place { nodes: found, external, ..usual(distribution) }
 }
 
 /// A place by the arguments of etcd's own pods.
 fn place(distribution: Distribution, pods: &[&ControlPod]) -> Place {
-    let mut place = usual(distribution);
-    place.nodes = pods.iter().filter_map(|pod| pod.node.clone()).collect();
-    place.nodes.sort();
-    place.nodes.dedup();
+    let mut place = hosted(usual(distribution), pods);
     for pod in pods {
         if let Some(dir) = flag(&pod.words, "--data-dir").filter(|dir| dir.starts_with('/')) {
             dir.clone_into(&mut place.data_dir);
         }
         let urls = flag(&pod.words, "--listen-client-urls").unwrap_or_default();
         let local = urls.split(',').find(|url| url.contains("//127.0.0.1:") || url.contains("//localhost:"));
-        if let Some(port) = local.and_then(|url| url.rsplit_once(':')?.1.parse().ok()) {
+        if let Some(port) = local.and_then(port_of) {
             place.port = port;
+        }
+        if let Some(urls) = flag(&pod.words, "--listen-metrics-urls") {
+            let mut plain = urls.split(',').filter(|url| url.trim().starts_with("http://"));
+            place.health_port = plain.find_map(port_of);
         }
         place.quota =
             place.quota.or(flag(&pod.words, "--quota-backend-bytes").and_then(|bytes| bytes.parse().ok()));
@@ -212,17 +252,41 @@ fn place(distribution: Distribution, pods: &[&ControlPod]) -> Place {
     place
 }
 
-fn kops(pods: &[&ControlPod], has_events: bool) -> Place {
-    // etcd-manager's own arguments are no etcd's: its data is on a volume of its own
-    let mut place = usual(Distribution::Kops);
-    place.nodes = pods.iter().filter_map(|pod| pod.node.clone()).collect();
-    place.nodes.sort();
-    if has_events {
-        place.unseen = Some(
-            "the second etcd cluster of kops, events on port 4002, is not looked at by this version".into(),
-        );
+/// The clusters of kops: one for everything, and one for events.
+fn kops(main: &[&ControlPod], events: &[&ControlPod]) -> Place {
+    let mut place = managed("main", 4001, main);
+    if !events.is_empty() {
+        place.others.push(managed("events", 4002, events));
     }
     place
+}
+
+/// A cluster of etcd-manager, whose arguments are no etcd's, and stand in one word for a shell: its data is on a volume of its
+/// own, and its members' certificates are for names of its own and for localhost.
+fn managed(name: &str, port: u16, pods: &[&ControlPod]) -> Place {
+    let mut place = hosted(usual(Distribution::Kops), pods);
+    let words = pods.iter().flat_map(|pod| &pod.words).flat_map(|word| word.split_whitespace());
+    let mut urls = words.filter_map(|word| word.strip_prefix("--client-urls="));
+    name.clone_into(&mut place.name);
+    place.port = urls.find_map(|urls| port_of(urls.split(',').next()?)).unwrap_or(port);
+    place.server_name = Some("localhost".to_owned());
+    place
+}
+
+/// The nodes and pods of a place.
+fn hosted(mut place: Place, pods: &[&ControlPod]) -> Place {
+    for pod in pods {
+        let Some(node) = pod.node.clone() else { continue };
+        let key = PodKey { namespace: pod.namespace.clone(), name: pod.name.clone(), uid: pod.uid.clone() };
+        place.pods.insert(node, key);
+    }
+    place.nodes = place.pods.keys().cloned().collect();
+    place
+}
+
+/// The port at the end of a URL or authority.
+fn port_of(url: &str) -> Option<u16> {
+    url.trim().trim_end_matches('/').rsplit_once(':')?.1.parse().ok()
 }
 
 /// What a distribution does when nothing else is said.
@@ -268,7 +332,11 @@ fn usual(distribution: Distribution) -> Place {
         certs,
         data_dir: dir.to_owned(),
         quota: None,
-        unseen: None,
+        name: String::new(),
+        pods: BTreeMap::new(),
+        health_port: matches!(distribution, D::Kubeadm | D::Rke2 | D::K3s).then_some(2381),
+        server_name: None,
+        others: Vec::new(),
     }
 }
 

@@ -2,22 +2,24 @@
 
 use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
-use crate::domain::etcd::{Alarm, EtcdView, LAG_LIMIT, MemberRow, Quorum};
+use crate::domain::etcd::{Alarm, EtcdView, KeyspaceHash, LAG_LIMIT, MemberRow};
 use crate::domain::feed::Table;
 use crate::domain::gate::{Gate, Offender, Verdict};
 use crate::domain::node::NodeRow;
 use crate::domain::report::Report;
 use crate::domain::time::brief;
-use crate::engine::memory::Memory;
+use crate::engine::memory::{MemberBefore, Memory};
 
 fn view(scene: &Scene) -> Result<&EtcdView, Report> {
     let samples = scene.etcd.as_ref().ok_or_else(|| absent("etcd is not configured"))?;
     let view = samples.second.as_ref().map_err(Clone::clone)?;
-    if view.members.is_empty() {
-        return Err(absent("no etcd member is known"));
-    }
-    if let Some(unseen) = &view.unseen {
-        return Err(absent(unseen));
+    for cluster in view.clusters() {
+        if let Some(unseen) = &cluster.unseen {
+            return Err(absent(unseen));
+        }
+        if cluster.members.is_empty() {
+            return Err(absent(&format!("no {} member is known", cluster.label())));
+        }
     }
     Ok(view)
 }
@@ -35,7 +37,7 @@ fn is_left_out(scene: &Scene) -> bool {
 fn hosts_none(scene: &Scene, view: &EtcdView) -> bool {
     let Some(node) = &scene.node else { return false };
     let is_placed = |member: &MemberRow| member.node.is_some() && !is_adrift(scene, member);
-    view.on_node(node).is_none() && view.members.iter().all(is_placed)
+    !view.is_host(node) && view.all_members().all(is_placed)
 }
 
 /// Known only by an address that no node answers to: it may be on a node that does not know this address of its own.
@@ -45,20 +47,21 @@ fn is_adrift(scene: &Scene, member: &MemberRow) -> bool {
     member.node.as_ref().is_some_and(|name| name.as_str().contains(':') && !is_node(name))
 }
 
-/// The node may host any of the members that are adrift: all of them have to be safe to lose, one at a time.
-fn quorum_anyway(scene: &Scene, view: &EtcdView, quorum: Quorum) -> Gate {
-    const ASKS: &str = "etcd keeps its quorum without this node";
-    let adrift = view.members.iter().filter(|member| is_adrift(scene, member)).map(MemberRow::label);
+/// The node may host any of the members that are adrift: all of them have to be safe to lose, one at a time. `None` = none is.
+fn quorum_anyway(scene: &Scene, view: &EtcdView) -> Option<(Vec<Offender>, String)> {
+    let adrift: Vec<String> =
+        view.members.iter().filter(|member| is_adrift(scene, member)).map(MemberRow::label).collect();
+    let quorum = view.quorum().filter(|_| !adrift.is_empty())?;
     let sum = format!(
-        "it cannot be told whether the node hosts {}; {}",
-        adrift.collect::<Vec<_>>().join(", "),
+        "{}it cannot be told whether the node hosts {}; {}",
+        prefix(view),
+        adrift.join(", "),
         quorum.words()
     );
     let may_lose_any = quorum.margin().is_some_and(|spare| spare > 0);
     let offenders = if may_lose_any { Vec::new() } else { lost(view, &sum) };
     let hint = "say where the members are in etcd.endpoints: by the name of a node, or by another name";
-    let offenders = offenders.into_iter().map(|offender| offender.hint(hint)).collect();
-    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, sum)
+    Some((offenders.into_iter().map(|offender| offender.hint(hint)).collect(), sum))
 }
 
 /// Healthy voters without this node's member still make a quorum.
@@ -71,38 +74,59 @@ pub(super) fn quorum(scene: &Scene) -> Gate {
         Ok(view) => view,
         Err(report) => return unknown(scene, names::ETCD_QUORUM, ASKS, &report),
     };
-    let Some(quorum) = view.quorum() else {
-        return unknown(scene, names::ETCD_QUORUM, ASKS, &absent("no etcd member is known"));
-    };
-    let Some(node) = &scene.node else {
-        let spare = quorum.margin().filter(|spare| *spare > 0 || quorum.voters == 1);
-        let words = view.words().unwrap_or_else(|| quorum.words());
-        if view.is_silent() {
-            return unknown(scene, names::ETCD_QUORUM, "etcd can lose a member", &absent(&words));
+    let Some(node) = &scene.node else { return spare(scene, view) };
+    if hosts_none(scene, view) {
+        return not_applicable(scene, names::ETCD_QUORUM, ASKS, "the node hosts no etcd member");
+    }
+    let (mut offenders, mut sums) = (Vec::new(), Vec::new());
+    for cluster in view.clusters() {
+        let (Some(member), Some(quorum)) = (cluster.on_node(node), cluster.quorum()) else {
+            if cluster.members.iter().all(|member| member.node.is_some()) {
+                if let Some((found, sum)) = quorum_anyway(scene, cluster) {
+                    offenders.extend(found);
+                    sums.push(sum);
+                }
+                continue;
+            }
+            let why = format!("it cannot be told which {} member this node hosts", cluster.label());
+            return unknown(scene, names::ETCD_QUORUM, ASKS, &absent(&why));
+        };
+        let (is_voter, is_healthy) = (!member.learner, member.health.is_healthy());
+        let left = quorum.healthy.saturating_sub(usize::from(is_voter && is_healthy));
+        let sum = format!(
+            "{}{} of {} voters are healthy; without {node} {left}, quorum is {}",
+            prefix(cluster),
+            quorum.healthy,
+            quorum.voters,
+            quorum.needed()
+        );
+        if !quorum.may_lose(is_voter, is_healthy) {
+            offenders.extend(lost(cluster, &sum));
         }
-        let offenders = if spare.is_none() { lost(view, &words) } else { Vec::new() };
-        return verdict(scene, names::ETCD_QUORUM, "etcd can lose a member", offenders, words);
-    };
-    let Some(member) = view.on_node(node) else {
-        if hosts_none(scene, view) {
-            return not_applicable(scene, names::ETCD_QUORUM, ASKS, "the node hosts no etcd member");
+        sums.push(sum);
+    }
+    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, sums.join("; "))
+}
+
+/// For the check of the whole cluster: each etcd can lose a member.
+fn spare(scene: &Scene, view: &EtcdView) -> Gate {
+    const ASKS: &str = "etcd can lose a member";
+    let words = view.words().unwrap_or_default();
+    let mut offenders = Vec::new();
+    for cluster in view.clusters() {
+        let Some(quorum) = cluster.quorum().filter(|_| !cluster.is_silent()) else {
+            return unknown(scene, names::ETCD_QUORUM, ASKS, &absent(&words));
+        };
+        if quorum.margin().is_none_or(|spare| spare == 0 && quorum.voters != 1) {
+            offenders.extend(lost(cluster, &words));
         }
-        if view.members.iter().all(|member| member.node.is_some()) {
-            return quorum_anyway(scene, view, quorum);
-        }
-        let why = absent("it cannot be told which etcd member this node hosts");
-        return unknown(scene, names::ETCD_QUORUM, ASKS, &why);
-    };
-    let (is_voter, is_healthy) = (!member.learner, member.health.is_healthy());
-    let left = quorum.healthy.saturating_sub(usize::from(is_voter && is_healthy));
-    let sum = format!(
-        "{} of {} voters are healthy; without {node} {left}, quorum is {}",
-        quorum.healthy,
-        quorum.voters,
-        quorum.needed()
-    );
-    let offenders = if quorum.may_lose(is_voter, is_healthy) { Vec::new() } else { lost(view, &sum) };
-    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, sum)
+    }
+    verdict(scene, names::ETCD_QUORUM, ASKS, offenders, words)
+}
+
+/// `main: ` where there is more than one cluster.
+fn prefix(view: &EtcdView) -> String {
+    if view.name.is_empty() { String::new() } else { format!("{}: ", view.name) }
 }
 
 /// The voters that are missed, each with what that means; the cluster itself when none is ill.
@@ -110,7 +134,7 @@ fn lost(view: &EtcdView, sum: &str) -> Vec<Offender> {
     let ill = view.members.iter().filter(|member| !member.learner && !member.health.is_healthy());
     let list: Vec<Offender> =
         ill.map(|member| about(member, format!("is missed by the quorum: {sum}"))).collect();
-    if list.is_empty() { vec![whole(sum.to_owned())] } else { list }
+    if list.is_empty() { vec![whole(view, sum.to_owned())] } else { list }
 }
 
 fn about(member: &MemberRow, what: String) -> Offender {
@@ -123,8 +147,8 @@ fn about(member: &MemberRow, what: String) -> Offender {
     }
 }
 
-fn whole(what: String) -> Offender {
-    Offender::new("EtcdCluster", "etcd", what).hint("etcdctl endpoint status --cluster -w table")
+fn whole(view: &EtcdView, what: String) -> Offender {
+    Offender::new("EtcdCluster", view.label(), what).hint("etcdctl endpoint status --cluster -w table")
 }
 
 /// No member complains, one leader, and the same in the same term on two samples.
@@ -137,7 +161,22 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         Ok(view) => view,
         Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
     };
-    let mut offenders: Vec<Offender> = view.disagreement.iter().cloned().map(whole).collect();
+    let mut offenders: Vec<Offender> = view.clusters().flat_map(ailments).collect();
+    if let Some(samples) = &scene.etcd {
+        match stability(samples) {
+            Ok(found) => offenders.extend(found),
+            Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
+        }
+    }
+    let evidence: Vec<String> = view.clusters().map(standing).collect();
+    let evidence = format!("{}{}", evidence.join("; "), advice(view));
+    verdict(scene, names::ETCD_HEALTHY, ASKS, offenders, evidence)
+}
+
+/// What is wrong with one cluster and its members now.
+fn ailments(view: &EtcdView) -> Vec<Offender> {
+    let mut offenders: Vec<Offender> =
+        view.disagreement.iter().map(|words| whole(view, words.clone())).collect();
     for member in &view.members {
         let concerns = member.concerns();
         if !concerns.is_empty() {
@@ -146,36 +185,30 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
     }
     offenders.extend(alarms_of_nobody(view));
     if !view.is_silent() && view.leader().is_none() {
-        offenders.push(whole("has no leader that a majority of the voters names".to_owned()));
+        offenders.push(whole(view, "has no leader that a majority of the voters names".to_owned()));
     }
-    if let Some(samples) = &scene.etcd {
-        match stability(samples) {
-            Ok(found) => offenders.extend(found),
-            Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
-        }
-    }
+    offenders
+}
+
+fn standing(view: &EtcdView) -> String {
     let leader = view.leader().map_or_else(|| "none".to_owned(), MemberRow::label);
     let term = term(view).map_or_else(String::new, |term| format!(", term {term}"));
     let lag = view.members.iter().filter_map(|member| member.lag).max().unwrap_or(0);
-    verdict(
-        scene,
-        names::ETCD_HEALTHY,
-        ASKS,
-        offenders,
-        format!("leader {leader}{term} on two samples, {lag} entries behind at most{}", advice(view)),
-    )
+    format!("{}leader {leader}{term} on two samples, {lag} entries behind at most", prefix(view))
 }
 
 /// Alarms of members that are listed no more: etcd keeps them, and refuses writes because of them.
 fn alarms_of_nobody(view: &EtcdView) -> Vec<Offender> {
     let is_listed = |alarm: &Alarm| view.members.iter().any(|row| alarm.names(row.id));
     let orphans = view.alarms().into_iter().filter(|alarm| !is_listed(alarm));
-    orphans.map(|alarm| whole(format!("alarm {} of a member that is not listed", alarm.trouble))).collect()
+    orphans
+        .map(|alarm| whole(view, format!("alarm {} of a member that is not listed", alarm.trouble)))
+        .collect()
 }
 
 /// What is no reason to stop, and yet worth a word: each once.
 fn advice(view: &EtcdView) -> String {
-    let mut words: Vec<String> = view.members.iter().flat_map(MemberRow::advice).collect();
+    let mut words: Vec<String> = view.all_members().flat_map(MemberRow::advice).collect();
     words.sort();
     words.dedup();
     words.into_iter().fold(String::new(), |text, word| text + "; " + &word)
@@ -188,12 +221,22 @@ fn term(view: &EtcdView) -> Option<u64> {
 fn stability(samples: &Samples) -> Result<Vec<Offender>, Report> {
     let first = samples.first.as_ref().map_err(Clone::clone)?;
     let second = samples.second.as_ref().map_err(Clone::clone)?;
+    let pairs = second.clusters().filter_map(|second| {
+        let first = first.clusters().find(|first| first.name == second.name)?;
+        Some((first, second))
+    });
+    Ok(pairs.flat_map(|(first, second)| between(first, second)).collect())
+}
+
+/// What one cluster did between two samples.
+fn between(first: &EtcdView, second: &EtcdView) -> Vec<Offender> {
     let span = brief(second.at.since(first.at));
     let mut offenders = Vec::new();
     if term(first) != term(second) {
-        offenders.push(whole(format!("changed its raft term within {span}: elections are going on")));
+        let what = format!("changed its raft term within {span}: elections are going on");
+        offenders.push(whole(second, what));
     } else if first.leader().map(|leader| leader.id) != second.leader().map(|leader| leader.id) {
-        offenders.push(whole(format!("changed its leader within {span}")));
+        offenders.push(whole(second, format!("changed its leader within {span}")));
     }
     for member in &second.members {
         let earlier = first.members.iter().find(|known| known.id == member.id).and_then(|known| known.lag);
@@ -204,7 +247,7 @@ fn stability(samples: &Samples) -> Result<Vec<Offender>, Report> {
             offenders.push(about(member, format!("falls further behind: {then}, then {lag} entries")));
         }
     }
-    Ok(offenders)
+    offenders
 }
 
 /// A read with the consent of a quorum works through a member that stays.
@@ -224,7 +267,10 @@ pub(super) fn read(scene: &Scene) -> Gate {
         Some(Err(report)) => Gate::failed(
             names::ETCD_READ,
             ASKS,
-            vec![whole(format!("read failed: {}", report.line()))],
+            vec![
+                Offender::new("EtcdCluster", "etcd", format!("read failed: {}", report.line()))
+                    .hint("etcdctl endpoint health --cluster -w table"),
+            ],
             scene.at,
         ),
         None => unknown(scene, names::ETCD_READ, ASKS, &absent("etcd is not configured")),
@@ -238,14 +284,30 @@ pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
         Ok(view) => view,
         Err(report) => return unknown(scene, names::ETCD_MEMBER, ASKS, &report),
     };
-    let Some(before) = &memory.member_before else {
+    let all: Vec<&MemberBefore> = memory.member_before.iter().chain(&memory.members_beside).collect();
+    if all.is_empty() {
         return not_applicable(scene, names::ETCD_MEMBER, ASKS, "the node hosted no etcd member before");
-    };
+    }
+    let (mut offenders, mut words) = (Vec::new(), Vec::new());
+    for before in all {
+        let Some(cluster) = view.clusters().find(|cluster| cluster.name == before.cluster) else {
+            let why = format!("etcd {} was there before, and is not looked at now", before.cluster);
+            return unknown(scene, names::ETCD_MEMBER, ASKS, &absent(&why));
+        };
+        let (found, evidence) = returned(scene, cluster, before);
+        offenders.extend(found);
+        words.push(evidence);
+    }
+    verdict(scene, names::ETCD_MEMBER, ASKS, offenders, words.join("; "))
+}
+
+/// What is wrong with the node's member of one cluster, and how far it is.
+fn returned(scene: &Scene, view: &EtcdView, before: &MemberBefore) -> (Vec<Offender>, String) {
     let row = scene.node.as_ref().and_then(|node| view.on_node(node));
     let Some(row) = row else {
         let name = scene.node.as_ref().map_or("", |node| node.as_str());
-        let why = vec![Offender::new("EtcdMember", name, "is not there: no member on this node answers")];
-        return verdict(scene, names::ETCD_MEMBER, ASKS, why, String::new());
+        let what = "is not there: no member on this node answers";
+        return (vec![Offender::new("EtcdMember", name, what)], String::new());
     };
     let mut offenders = Vec::new();
     if row.id != before.id {
@@ -269,32 +331,17 @@ pub(super) fn member(scene: &Scene, memory: &Memory) -> Gate {
         ));
     }
     let offenders = offenders.into_iter().map(|what| about(row, what)).collect();
-    verdict(scene, names::ETCD_MEMBER, ASKS, offenders, format!("{:x}, applied {applied}", row.id))
+    (offenders, format!("{}{:x}, applied {applied}", prefix(view), row.id))
 }
 
 /// All voters hold the same keys.
 pub(super) fn hash(scene: &Scene) -> Gate {
     const ASKS: &str = "all etcd members hold the same keys";
-    if view(scene).is_ok_and(|view| view.members.len() == 1) {
+    if view(scene).is_ok_and(|view| view.clusters().all(|cluster| cluster.members.len() == 1)) {
         return not_applicable(scene, names::ETCD_HASH, ASKS, "there is one member only");
     }
     match &scene.hash {
-        Some(Ok(hash)) => match hash.agrees() {
-            Some(true) => Gate::new(
-                names::ETCD_HASH,
-                ASKS,
-                Verdict::Passed,
-                format!("{} members agree at revision {}", hash.readings.len(), hash.revision),
-                scene.at,
-            ),
-            Some(false) => {
-                let said: Vec<String> =
-                    hash.readings.iter().map(|said| format!("{} {:08x}", said.member, said.hash)).collect();
-                let why = format!("keyspaces differ at revision {}: {}", hash.revision, said.join(", "));
-                Gate::failed(names::ETCD_HASH, ASKS, vec![whole(why)], scene.at)
-            }
-            None => unknown(scene, names::ETCD_HASH, ASKS, &absent("the members cannot be compared now")),
-        },
+        Some(Ok(all)) => compared(scene, all, ASKS),
         Some(Err(report)) => unknown(scene, names::ETCD_HASH, ASKS, report),
         None if scene.etcd.is_some() => {
             let why = absent("asked for once everything else is in order: each member reads all of its keys");
@@ -302,4 +349,29 @@ pub(super) fn hash(scene: &Scene) -> Gate {
         }
         None => unknown(scene, names::ETCD_HASH, ASKS, &absent("etcd is not configured")),
     }
+}
+
+/// Each cluster by itself; one with a single member has nothing to compare.
+fn compared(scene: &Scene, all: &[KeyspaceHash], asks: &str) -> Gate {
+    let (mut offenders, mut words) = (Vec::new(), Vec::new());
+    for hash in all.iter().filter(|hash| all.len() == 1 || hash.readings.len() > 1) {
+        match hash.agrees() {
+            Some(true) => {
+                words.push(format!("{} members agree at revision {}", hash.readings.len(), hash.revision));
+            }
+            Some(false) => {
+                let said: Vec<String> =
+                    hash.readings.iter().map(|said| format!("{} {:08x}", said.member, said.hash)).collect();
+                let why = format!("keyspaces differ at revision {}: {}", hash.revision, said.join(", "));
+                let offender = Offender::new("EtcdCluster", "etcd", why);
+                offenders.push(offender.hint("etcdctl endpoint hashkv --cluster -w table"));
+            }
+            None if offenders.is_empty() => {
+                let why = absent("the members cannot be compared now");
+                return unknown(scene, names::ETCD_HASH, asks, &why);
+            }
+            None => {}
+        }
+    }
+    verdict(scene, names::ETCD_HASH, asks, offenders, words.join("; "))
 }

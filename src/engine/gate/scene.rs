@@ -156,7 +156,7 @@ pub struct Scene {
     /// A read with the consent of a quorum through a member that is not on the node; `None` = not asked.
     pub quorum_read: Option<Result<Duration, Report>>,
     /// The keyspaces compared; `None` = not asked.
-    pub hash: Option<Result<KeyspaceHash, Report>>,
+    pub hash: Option<Result<Vec<KeyspaceHash>, Report>>,
     /// The host of the node; `None` = no SSH.
     pub host: Option<Result<HostFacts, Report>>,
     /// Whether the host may be asked to reboot; `None` = no SSH, or not asked.
@@ -180,7 +180,7 @@ impl Scene {
     /// else is amiss.
     pub async fn compare(&mut self, backends: &Backends) {
         if let Some(etcd) = &backends.etcd {
-            self.hash = Some(etcd.hash_kv().await.map_err(Report::from));
+            self.hash = Some(etcd.hash_all().await.map_err(Report::from));
         }
     }
 
@@ -355,7 +355,7 @@ impl Wants {
 fn is_master(target: Option<&NodeRow>, node: Option<&NodeName>, etcd: Option<&Samples>) -> bool {
     let hosts_member = || {
         let view = etcd.and_then(|samples| samples.second.as_ref().ok());
-        node.zip(view).is_some_and(|(node, view)| view.on_node(node).is_some())
+        node.zip(view).is_some_and(|(node, view)| view.is_host(node))
     };
     target.is_none_or(|row| row.is_control_plane() || row.is_labelled_etcd()) || hosts_member()
 }

@@ -167,14 +167,20 @@ pub(super) fn back(memory: Memory) -> Scene {
     }
     scene.purpose = Purpose::Return { memory: Box::new(memory), steady: None, beside: BTreeSet::new() };
     let says = |member: &str| HashReading { member: member.into(), hash: 9, compacted: 1 };
-    scene.hash = Some(Ok(KeyspaceHash { revision: 70, readings: vec![says("cp-1"), says("cp-2")] }));
+    scene.hash = Some(Ok(vec![KeyspaceHash { revision: 70, readings: vec![says("cp-1"), says("cp-2")] }]));
     scene
 }
 
 pub(super) fn before() -> Memory {
     Memory {
         boot_before: Some("boot-1".into()),
-        member_before: Some(MemberBefore { id: 2, cluster_id: Some(7), index: 480, revision: 7 }),
+        member_before: Some(MemberBefore {
+            id: 2,
+            cluster_id: Some(7),
+            index: 480,
+            revision: 7,
+            cluster: String::new(),
+        }),
         ..Memory::default()
     }
 }
@@ -470,7 +476,7 @@ fn keyspaces_that_differ_close_the_gate_and_incomparable_ones_leave_it_unknown()
     let with = |hash, compacted| {
         let mut scene = back(before());
         if let Some(Ok(found)) = &mut scene.hash {
-            found.readings[1] = HashReading { member: "cp-2".into(), hash, compacted };
+            found[0].readings[1] = HashReading { member: "cp-2".into(), hash, compacted };
         }
         scene
     };

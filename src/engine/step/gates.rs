@@ -2,6 +2,7 @@
 
 use crate::backend::clock::now;
 use crate::domain::checklist::{summary, worse};
+use crate::domain::etcd::EtcdView;
 use crate::domain::gate::Gate;
 use crate::domain::ids::NodeName;
 use crate::domain::plan::{Kind, StepKind};
@@ -151,21 +152,31 @@ fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
         return Ok(());
     }
     let view = scene.etcd.as_ref().and_then(|samples| samples.second.as_ref().ok());
-    let member = view.zip(scene.node.as_ref()).and_then(|(view, node)| {
-        let row = view.on_node(node)?;
-        let index =
-            view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.index).max();
-        let revision = row.status.as_ref().map_or(0, |status| status.revision);
-        Some(MemberBefore { id: row.id, cluster_id: view.cluster_id, index: index.unwrap_or(0), revision })
-    });
+    let on_node = |view: &EtcdView| before_of(view, scene.node.as_ref()?);
+    let member = view.and_then(on_node);
+    let beside = view.iter().flat_map(|view| &view.others).filter_map(on_node).collect();
     let of_roll = job.shared.family.as_ref().and_then(|family| family.baseline());
     let known = of_roll.unwrap_or_else(|| Baseline::of(scene));
     let manifests = scene.pods.as_ref().map(|pods| manifests(pods)).unwrap_or_default();
     job.remember(|memory| {
         memory.node_uid = uid;
         memory.member_before = member;
+        memory.members_beside = beside;
         memory.baseline = known;
         memory.manifests = manifests;
+    })
+}
+
+/// The node's member of one cluster, as it is now.
+fn before_of(view: &EtcdView, node: &NodeName) -> Option<MemberBefore> {
+    let row = view.on_node(node)?;
+    let statuses = view.members.iter().filter_map(|member| member.status.as_ref());
+    Some(MemberBefore {
+        id: row.id,
+        cluster_id: view.cluster_id,
+        index: statuses.map(|status| status.index).max().unwrap_or(0),
+        revision: row.status.as_ref().map_or(0, |status| status.revision),
+        cluster: view.name.clone(),
     })
 }
 

@@ -18,8 +18,9 @@ pub(super) async fn move_away(job: &Job) -> Ending {
 /// left out of by the engineer is only said.
 pub(super) async fn still_elsewhere(job: &Job, view: Option<&EtcdView>) -> Result<Option<String>, Report> {
     let node = job.node()?;
-    let Some(view) = view.filter(|view| view.members.len() > 1) else { return Ok(None) };
-    let leads = view.leader().is_some_and(|leader| leader.node.as_ref() == Some(node));
+    let clusters = view.into_iter().flat_map(EtcdView::clusters).filter(|view| view.members.len() > 1);
+    let mut leaders = clusters.filter_map(EtcdView::leader);
+    let leads = leaders.any(|leader| leader.node.as_ref() == Some(node));
     match (leads, job.memory().leads_elsewhere) {
         (false, _) => Ok(None),
         (true, false) => Ok(Some(format!("{node} leads etcd: its leadership was not moved away"))),
@@ -41,21 +42,28 @@ async fn look_and_move(job: &Job) -> Ending {
         .as_ref()
         .ok_or_else(|| Report::new(FailureKind::Local, "etcd is not configured"))?;
     let view = job.patiently("looking at etcd", || etcd.look()).await?;
-    let Some(member) = view.on_node(node) else {
+    let clusters: Vec<&EtcdView> =
+        view.clusters().filter(|cluster| cluster.on_node(node).is_some()).collect();
+    if clusters.is_empty() {
         return Ok(Outcome::Skipped(format!("{node} hosts no etcd member that is known")));
-    };
-    match view.leader() {
-        Some(leader) if leader.id != member.id => {
-            return Ok(Outcome::Skipped(format!("{} leads, not {node}", leader.label())));
+    }
+    let mut elsewhere = Vec::new();
+    for cluster in &clusters {
+        match cluster.leader() {
+            Some(leader) if leader.node.as_ref() != Some(node) => elsewhere.push(leader.label()),
+            Some(_) => {}
+            None => {
+                let why = || format!("{} has no leader that a majority of the voters names", cluster.label());
+                let why = cluster.unseen.clone().unwrap_or_else(why);
+                return Err(
+                    Report::new(FailureKind::Denied, why).hint("wait until etcd is healthy, then try again")
+                );
+            }
         }
-        Some(_) => {}
-        None => {
-            return Err(Report::new(
-                FailureKind::Denied,
-                "etcd has no leader that a majority of the voters names",
-            )
-            .hint("wait until etcd is healthy, then try again"));
-        }
+    }
+    if elsewhere.len() == clusters.len() {
+        elsewhere.dedup();
+        return Ok(Outcome::Skipped(format!("{} leads, not {node}", elsewhere.join(", "))));
     }
     let change = format!("move the etcd leadership away from {node}");
     let leader = job

@@ -20,6 +20,8 @@ fn masters(version: &str) -> Vec<NodeRow> {
 fn pod(label: (&str, &str), on: &str, words: &[&str]) -> ControlPod {
     ControlPod {
         namespace: "kube-system".into(),
+        name: format!("{}-{on}", label.1),
+        uid: format!("uid-{}-{on}", label.1),
         node: Some(on.into()),
         labels: [(label.0.to_owned(), label.1.to_owned())].into(),
         words: words.iter().map(|word| (*word).to_owned()).collect(),
@@ -55,7 +57,8 @@ fn kubeadm_with_its_own_arguments() {
     let pods = ["cp-1", "cp-2", "cp-3"].map(|on| pod(("component", "etcd"), on, &words));
     let place = found(&masters("v1.34.2"), &pods);
     assert_eq!((place.distribution, place.port, place.nodes.len()), (Distribution::Kubeadm, 12379, 3));
-    assert_eq!((&*place.data_dir, place.quota), ("/srv/etcd", Some(8 << 30)));
+    assert_eq!((&*place.data_dir, place.quota, place.health_port), ("/srv/etcd", Some(8 << 30), Some(2381)));
+    assert_eq!(place.pods[&NodeName::from("cp-2")].to_string(), "kube-system/etcd-cp-2");
     assert_eq!(place.certs[1], "/etc/kubernetes/pki/etcd/healthcheck-client.crt");
 }
 
@@ -79,15 +82,26 @@ fn k3s_has_etcd_only_where_a_label_says_so() {
 }
 
 #[test]
-fn kops_has_two_clusters_and_says_that_one_is_not_seen() {
+fn kops_has_two_clusters() {
     let pods = [
         pod(("k8s-app", "etcd-manager-main"), "cp-1", &["/etcd-manager"]),
-        pod(("k8s-app", "etcd-manager-events"), "cp-1", &["/etcd-manager"]),
+        pod(
+            ("k8s-app", "etcd-manager-events"),
+            "cp-1",
+            &[
+                "/bin/sh",
+                "-c",
+                "/etcd-manager --client-urls=https://__name__:4102 --cluster-name=etcd-events",
+            ],
+        ),
     ];
     let place = found(&masters("v1.32.0"), &pods);
-    assert_eq!((place.distribution, place.port), (Distribution::Kops, 4001));
-    assert!(place.unseen.is_some_and(|words| words.contains("events")));
-    assert_eq!(found(&masters("v1.32.0"), &pods[..1]).unseen, None);
+    assert_eq!((place.distribution, &*place.name, place.port), (Distribution::Kops, "main", 4001));
+    let [events] = &place.others[..] else { panic!("{place:?}") };
+    assert_eq!((&*events.name, events.port, events.nodes.len()), ("events", 4102, 1));
+    assert_eq!(events.pods[&NodeName::from("cp-1")].name, "etcd-manager-events-cp-1");
+    assert_eq!((events.label().as_str(), events.health_port), ("etcd events", None));
+    assert!(found(&masters("v1.32.0"), &pods[..1]).others.is_empty());
 }
 
 #[test]
@@ -131,6 +145,18 @@ fn an_etcd_of_the_hosts_is_found_by_the_api_servers_arguments() {
     let place = found(&nodes, &[pod(("component", "kube-apiserver"), "cp-1", &words)]);
     assert_eq!(place.nodes, ["cp-1".into(), "cp-2".into()]);
     assert_eq!(place.external, ["203.0.113.9:2379"]);
+
+    let words = [
+        "kube-apiserver",
+        "--etcd-servers=https://10.0.0.1:2379",
+        "--etcd-servers-overrides=/events#https://10.0.0.1:2383;https://10.0.0.2:2383",
+    ];
+    let place = found(&masters("v1.32.0"), &[pod(("component", "kube-apiserver"), "cp-1", &words)]);
+    assert_eq!((&*place.name, place.others.len()), ("main", 1));
+    assert_eq!(
+        (&*place.others[0].name, place.others[0].port, place.others[0].nodes.len()),
+        ("events", 2383, 2)
+    );
 
     let words = ["kube-apiserver", "--etcd-servers", "https://127.0.0.1:2379"];
     let place = found(&masters("v1.32.0"), &[pod(("k8s-app", "kube-apiserver"), "cp-1", &words)]);

@@ -4,6 +4,7 @@ mod copies;
 mod pace;
 
 use crate::backend::clock::now;
+use crate::backend::etcd::Etcd;
 use crate::backend::store::{self, Listed, Location, SnapshotFile, here, object, seal};
 use crate::domain::etcd::scheduled::newest;
 use crate::domain::node::NodeRow;
@@ -57,15 +58,23 @@ pub(super) async fn backup(job: &Job) -> Ending {
     let on_node = place(job, rows)?;
     let file = snapshot(job, rows, &mut account).await?;
     let mut files = vec![file.path.clone()];
+    let mut clusters = vec![file.meta.cluster_id.clone()];
+    for (name, etcd) in job.backends().etcd.iter().flat_map(Etcd::beside_it) {
+        let file = snapshot_beside(job, &name, &etcd, &mut account).await?;
+        clusters.push(file.meta.cluster_id.clone());
+        files.push(file.path);
+    }
     files.extend(host_files(job, &mut account).await?);
     files.extend(config_map(job, &mut account).await?);
-    let (files, good) = seal_all(job, files, &mut account).await?;
+    let files = seal_all(job, files, &mut account).await?;
     copy_all(job, &files, on_node.is_some(), &mut account).await?;
     if let Some(node) = on_node.filter(|_| job.backends().settings.backup.upload.is_none()) {
         account.warn(format!("it lies on {node} itself: copy it elsewhere"));
     }
     account.words.extend(scheduled(job).await);
-    account.words.extend(copies::clear_up(job, &file.meta.cluster_id, &good).await);
+    for (cluster, good) in clusters.iter().zip(&files) {
+        account.words.extend(copies::clear_up(job, cluster, good).await);
+    }
     Ok(account.outcome())
 }
 
@@ -134,14 +143,14 @@ pub(super) fn still_recent(job: &Job) -> Result<(), Report> {
 }
 
 /// The snapshot that this run took, when it is recent and still whole.
-async fn taken_already(job: &Job) -> Option<SnapshotFile> {
-    let path = job.memory().snapshot?;
+async fn taken_already(path: Option<PathBuf>) -> Option<SnapshotFile> {
+    let path = path?;
     let file = tokio::task::spawn_blocking(move || store::verify(&path)).await.ok()?.ok()?;
     (now().since(file.meta.taken) <= RECENT).then_some(file)
 }
 
 async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<SnapshotFile, Report> {
-    if let Some(file) = taken_already(job).await {
+    if let Some(file) = taken_already(job.memory().snapshot).await {
         account.add(format!("the snapshot that this run took is there, verified: {}", file.path.display()));
         return Ok(file);
     }
@@ -152,6 +161,35 @@ async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<
     if !rows.is_empty() {
         crate::engine::locate(job.backends(), rows).await;
     }
+    let file = take(job, etcd, "store an etcd snapshot", account).await?;
+    let (path, taken) = (file.path.clone(), file.meta.taken);
+    job.remember(|memory| {
+        memory.snapshot = Some(path);
+        memory.snapshot_taken = Some(taken);
+    })?;
+    Ok(file)
+}
+
+/// The same of a further cluster.
+async fn snapshot_beside(
+    job: &Job,
+    name: &str,
+    etcd: &Etcd,
+    account: &mut Account,
+) -> Result<SnapshotFile, Report> {
+    if let Some(file) = taken_already(job.memory().snapshots_beside.remove(name)).await {
+        account.add(format!("that of {name} is there, verified: {}", file.path.display()));
+        return Ok(file);
+    }
+    let file = take(job, etcd, &format!("store a snapshot of etcd {name}"), account).await?;
+    let (name, path) = (name.to_owned(), file.path.clone());
+    job.remember(|memory| {
+        memory.snapshots_beside.insert(name, path);
+    })?;
+    Ok(file)
+}
+
+async fn take(job: &Job, etcd: &Etcd, change: &str, account: &mut Account) -> Result<SnapshotFile, Report> {
     let dir = &job.backends().settings.snapshot_dir;
     let file = job
         .patiently("taking an etcd snapshot", || {
@@ -159,15 +197,9 @@ async fn snapshot(job: &Job, rows: &[NodeRow], account: &mut Account) -> Result<
             let progress = move |done, total| pace.tell(done, Some(total));
             let request =
                 etcd.snapshot(job.step.node.as_ref(), dir, progress, &job.cancel, job.permit()).boxed();
-            job.change("store an etcd snapshot", request)
+            job.change(change, request)
         })
         .await?;
-    let path = file.path.clone();
-    let taken = file.meta.taken;
-    job.remember(|memory| {
-        memory.snapshot = Some(path);
-        memory.snapshot_taken = Some(taken);
-    })?;
     account.add(format!(
         "verified snapshot of {} at revision {}, {}: {}",
         file.meta.member,
@@ -253,12 +285,8 @@ async fn archive(job: &Job) -> Result<Option<(String, PathBuf)>, Report> {
 }
 
 /// Seals what was stored and verified, for the readers that the configuration names; those that an earlier attempt sealed stay
-/// as they are. Returns all, and the snapshot (the first) by itself.
-async fn seal_all(
-    job: &Job,
-    files: Vec<PathBuf>,
-    account: &mut Account,
-) -> Result<(Vec<PathBuf>, PathBuf), Report> {
+/// as they are. Returns all in their order, the snapshots first.
+async fn seal_all(job: &Job, files: Vec<PathBuf>, account: &mut Account) -> Result<Vec<PathBuf>, Report> {
     let recipients = &job.backends().settings.backup.recipients;
     let mut sealed = Vec::new();
     for file in files {
@@ -274,17 +302,15 @@ async fn seal_all(
             Report::from(error).because(format!("the plain file stays: {}", file.display()))
         })?;
         job.remember(|memory| {
-            for known in [&mut memory.snapshot, &mut memory.archive] {
-                if known.as_ref() == Some(&file) {
-                    *known = Some(path.clone());
-                }
+            let own = [&mut memory.snapshot, &mut memory.archive].into_iter().flatten();
+            for known in own.chain(memory.snapshots_beside.values_mut()).filter(|known| **known == file) {
+                known.clone_from(&path);
             }
         })?;
         account.add(format!("sealed for {whom}: {}", path.display()));
         sealed.push(path);
     }
-    let snapshot = sealed.first().cloned().unwrap_or_default();
-    Ok((sealed, snapshot))
+    Ok(sealed)
 }
 
 /// Copies what was stored to where copies go. A copy that fails fails the step when it was what was asked for, or when
