@@ -12,6 +12,8 @@ mod members;
 mod rows;
 #[path = "etcd/trouble.rs"]
 mod trouble;
+#[path = "etcd/ways.rs"]
+mod ways;
 
 use liar::{Lie, serve};
 use members::{Members, client_of, free_ports, healthy, write_pair};

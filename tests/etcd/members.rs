@@ -19,6 +19,7 @@ pub struct Member {
     pub name: String,
     pub client: u16,
     pub peer: u16,
+    pub health: u16,
     process: Option<Child>,
 }
 
@@ -70,12 +71,13 @@ impl Members {
         std::fs::write(dir.path().join("ca.crt"), &authority.pair.cert).expect("write");
         write_pair(dir.path(), "server", &server_of(&authority));
         write_pair(dir.path(), "client", &client_of(&authority));
-        let ports = free_ports(count * 2);
+        let ports = free_ports(count * 3);
         let all = (0..count)
             .map(|index| Member {
                 name: format!("cp-{}", index + 1),
-                client: ports[index * 2],
-                peer: ports[index * 2 + 1],
+                client: ports[index * 3],
+                peer: ports[index * 3 + 1],
+                health: ports[index * 3 + 2],
                 process: None,
             })
             .collect();
@@ -107,10 +109,12 @@ impl Members {
         let log = std::fs::File::create(dir.join(format!("{}.log", member.name))).expect("log");
         let client = format!("https://127.0.0.1:{}", member.client);
         let peer = format!("https://127.0.0.1:{}", member.peer);
+        let health = format!("http://127.0.0.1:{}", member.health);
         let process = Command::new("etcd")
             .args(["--name", &member.name, "--data-dir", &file(&format!("{}.data", member.name))])
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
+            .args(["--listen-metrics-urls", &health])
             .args(["--initial-cluster", initial, "--initial-cluster-state", state])
             .args([
                 "--initial-cluster-token",
@@ -136,7 +140,8 @@ impl Members {
 
     /// One more member, not started yet.
     pub fn add(&mut self, name: &str, client: u16, peer: u16) {
-        self.all.push(Member { name: name.to_owned(), client, peer, process: None });
+        let health = free_ports(1)[0];
+        self.all.push(Member { name: name.to_owned(), client, peer, health, process: None });
     }
 
     /// Sends a signal to a member's process.
@@ -171,6 +176,7 @@ impl Members {
             key: Some(self.path("client.key")),
             server_name: None,
             endpoints: self.all.iter().map(endpoint).collect(),
+            command: Vec::new(),
         }
     }
 

@@ -206,8 +206,7 @@ pub fn etcd() -> EtcdView {
         cluster_id: Some(0x9f3a),
         access: "ssh".to_owned(),
         members: vec![member(1, "cp-1"), member(2, "cp-2"), member(3, "cp-3")],
-        disagreement: None,
-        unseen: None,
+        ..EtcdView::default()
     }
 }
 
