@@ -166,6 +166,17 @@ impl RollView {
         (self.until, self.next) = (None, None);
     }
 
+    fn decided(&mut self, step: usize, order: &RunCommand) {
+        let leaves_out = match order {
+            RunCommand::Skip => true,
+            RunCommand::Turn { order, .. } => **order == RunCommand::Abort,
+            _ => false,
+        };
+        if let (true, Some(turn)) = (leaves_out, self.turn_mut(step)) {
+            turn.left_out = true;
+        }
+    }
+
     /// Adds one event of the roll.
     pub(crate) fn apply(&mut self, event: &RunEvent) {
         match &event.change {
@@ -185,17 +196,7 @@ impl RollView {
                 }
                 self.queue.retain(|queued| queued != step);
             }
-            RunChange::Decided { step, order, .. } => {
-                let is_abort = |order: &RunCommand| *order == RunCommand::Abort;
-                let leaves_out = match order {
-                    RunCommand::Skip => true,
-                    RunCommand::Turn { order, .. } => is_abort(order),
-                    _ => false,
-                };
-                if let (true, Some(turn)) = (leaves_out, self.turn_mut(*step)) {
-                    turn.left_out = true;
-                }
-            }
+            RunChange::Decided { step, order, .. } => self.decided(*step, order),
             RunChange::TurnBegan { step, run } => {
                 if let Some(turn) = self.turn_mut(*step) {
                     turn.child.take_if(|child| child.id != *run);
