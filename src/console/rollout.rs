@@ -3,6 +3,7 @@
 use super::model::Model;
 use super::rows;
 use crate::domain::actor::Actor;
+use crate::domain::feed::{Kept, Liveness, Source};
 use crate::domain::ids::BudgetKey;
 use crate::domain::report::Report;
 use crate::domain::rollout::{Pace, Rollout, Snapshot, Stage};
@@ -80,10 +81,8 @@ impl Watch {
 /// The tables as a roll is read off them.
 pub fn snapshot(model: &Model) -> Snapshot<'_> {
     let known = &model.known;
-    let is_live = !matches!(
-        known.sources.get(&crate::domain::feed::Source::Api),
-        Some(crate::domain::feed::Liveness::Failing { .. })
-    );
+    let answers = !matches!(known.sources.get(&Source::Api), Some(Liveness::Failing { .. }));
+    let is_readable = |kept: Kept| !known.trouble.contains_key(&kept);
     Snapshot {
         nodes: &known.nodes,
         pods: &known.pods,
@@ -91,8 +90,11 @@ pub fn snapshot(model: &Model) -> Snapshot<'_> {
         budgets: &known.budgets,
         lock: known.lock.as_ref(),
         actors: &model.watch.actors,
-        has_pods: known.has_pods && known.has_budgets,
-        is_live,
+        has_pods: known.has_pods
+            && known.has_budgets
+            && is_readable(Kept::Pods)
+            && is_readable(Kept::Budgets),
+        is_live: answers && is_readable(Kept::Nodes),
     }
 }
 

@@ -34,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the objects of other tools are looked at.
 const ACTORS: Duration = Duration::from_secs(10);
+/// That nothing is seen for less than this is not told: watches break while control planes are replaced.
+const BLINK: Duration = Duration::from_secs(5);
 /// What is known is kept for a later process at most this often.
 const KEEP: Duration = Duration::from_secs(2);
 
@@ -245,6 +247,9 @@ impl Watcher {
             return Ok(());
         }
         let status = self.rollout.status(at);
+        if matches!(status.pace, Pace::Blind(since) if at.since(since) < BLINK) {
+            return Ok(());
+        }
         let gist = gist(&status, self.format);
         if gist == self.status {
             return Ok(());
@@ -341,7 +346,7 @@ fn exit(how: How, rollout: &Rollout) -> Exit {
     match how {
         How::Complete => Exit::Done,
         // nobody said that the others were to come
-        How::Stopped if !has_failed && !rollout.aim.names_the_rest() => Exit::Done,
+        How::Stopped if !has_failed && !rollout.names_the_rest() => Exit::Done,
         How::Stopped | How::Failed => Exit::Findings,
     }
 }

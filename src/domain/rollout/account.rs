@@ -30,7 +30,7 @@ pub struct NodeAccount {
     pub phase: Phase,
     /// Since when.
     pub since: Stamp,
-    /// Pods that have left, of how many; only while they move.
+    /// Pods that have left, of how many; only while they move, and when they are known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pods: Option<(u64, u64)>,
     /// What it waits for, or what its turn changed.
@@ -138,7 +138,7 @@ impl Rollout {
             role: track.role,
             phase: track.phase,
             since: track.since,
-            pods: moves.then(|| (track.load.gone(), track.load.total)),
+            pods: (moves && track.load.is_known).then(|| (track.load.gone(), track.load.total)),
             waits_for: self.waits_for(track, now),
             block: track.load.block.clone().filter(|_| moves),
             replaces: track.replaces.clone(),

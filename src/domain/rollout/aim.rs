@@ -1,5 +1,6 @@
 //! What a roll makes of the nodes: named by hand, or read off what it has changed so far.
 
+use super::Rollout;
 use super::identity::{Change, Identity};
 use super::track::Track;
 use crate::domain::text::natural;
@@ -141,6 +142,15 @@ impl Aim {
             Self::Rebooted => is_new || has(Change::Boot) || had_turn,
             Self::Turned | Self::Unknown => track.turns > 0 || track.had_turn,
         }
+    }
+}
+
+impl Rollout {
+    /// Whether it is known which nodes are still to come: the target says so, or its driver has marked them.
+    pub fn names_the_rest(&self) -> bool {
+        self.aim.names_the_rest()
+            || self.is_listed
+            || self.counted_nodes().any(|track| track.marks.to_come.is_some())
     }
 }
 

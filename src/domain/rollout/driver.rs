@@ -11,9 +11,10 @@ impl Rollout {
         let lease = seen.lock.filter(|lease| !lease.is_expired(now) && lease.tombstone.is_none());
         let is_ours = |run: &str| run.starts_with("roll-");
         let run = lease.and_then(|lease| lease.run.as_ref()).filter(|run| is_ours(run.as_str()));
-        self.is_led = run.is_some();
+        // a lease that cannot be read is not one that nobody renews
+        self.is_led = run.is_some() || (self.is_led && !self.is_live);
         let rolls = |tool: &str| matches!(tool, "kured" | "system-upgrade-controller" | "Cluster API");
-        self.has_actor = run.is_some() || seen.actors.iter().any(|actor| rolls(&actor.tool));
+        self.has_actor = self.is_led || seen.actors.iter().any(|actor| rolls(&actor.tool));
         let mut names: BTreeSet<String> = BTreeSet::new();
         if let (Some(lease), Some(_)) = (lease, run) {
             names.insert(format!("pitstop ({})", lease.holder));

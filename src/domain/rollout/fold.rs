@@ -44,9 +44,10 @@ impl Rollout {
         if is_first {
             self.first(now, seen);
         }
-        let limits = Limits { is_rolling: self.is_rolling(), gone: self.gone_after() };
+        let (is_rolling, gone) = (self.is_rolling(), self.gone_after());
         let before: BTreeSet<NodeName> = self.turning();
         self.come_and_go(now, seen, &mut news);
+        let limits = Limits { is_rolling, gone, is_live: self.is_live, sight: &self.sight };
         for track in self.tracks.values_mut() {
             let row = seen.nodes.get(&track.name);
             track.see(row, (last, now), seen, &limits, &mut news);
@@ -80,12 +81,17 @@ impl Rollout {
     }
 
     fn missed(&mut self, now: Stamp, seen: &Snapshot<'_>, news: &mut Vec<Happening>) {
-        if let Some(last) = self.live.filter(|last| seen.is_live && now.since(*last) > MISSED) {
+        let was_live = self.is_live || self.live.is_none();
+        let is_live = self.sight.settles(seen.is_live, was_live, now);
+        if let Some(last) = self.live.filter(|last| !is_live || !was_live || now.since(*last) > MISSED) {
+            self.sight.miss(last, now);
+        }
+        if let Some(last) = self.live.filter(|last| is_live && now.since(*last) > MISSED) {
             let text = format!("nothing was seen for {}", brief(now.since(last)));
             news.push(Happening { at: now, event: Event::Unwatched, node: None, text });
         }
-        self.is_live = seen.is_live;
-        if seen.is_live {
+        self.is_live = is_live;
+        if is_live {
             self.live = Some(now);
         }
     }
@@ -273,7 +279,8 @@ impl Rollout {
         }
         self.together.extend(begun.iter().map(|(role, _)| (*role, busy)));
         for track in self.tracks.values_mut().filter(|track| track.just_ended) {
-            let is_turn = !track.changed.is_empty() || track.load.left == 0 || track.has_drained;
+            let is_empty = track.load.is_known && track.load.left == 0;
+            let is_turn = !track.changed.is_empty() || is_empty || track.has_drained;
             track.turns += u32::from(is_turn);
             track.done_at = Some(if track.since.0 == 0 { now } else { track.since });
             let took = track.took.filter(|took| !took.is_zero());
@@ -363,7 +370,7 @@ impl Rollout {
         if is_busy || self.is_led || !self.is_live {
             return;
         }
-        let still = now.since(self.last_change().max(began));
+        let still = self.sight.seen(self.last_change().max(began), now);
         if !self.is_roll() {
             if still > FORGET {
                 *self = Self { wish: self.wish.clone(), ..Self::default() };

@@ -49,6 +49,9 @@ impl Block {
 /// The pods of one node that a drain has to move.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Load {
+    /// Pods and budgets could be read: the numbers are those of now.
+    #[serde(default)]
+    pub is_known: bool,
     /// How many there were when the turn began, or at most since.
     pub total: u64,
     /// How many are still there.
@@ -73,13 +76,19 @@ impl Load {
 
     /// The block, when nothing else can go on.
     pub fn blocking(&self) -> Option<&Block> {
-        self.block.as_ref().filter(|_| self.free == 0)
+        self.block.as_ref().filter(|_| self.free == 0 && self.is_known)
+    }
+
+    /// The same, when pods or budgets cannot be read: how it is now is not known.
+    #[must_use]
+    pub fn unknown(self) -> Self {
+        Self { is_known: false, ..self }
     }
 
     /// Reads it anew; `self` is what was known before.
     #[must_use]
     pub fn next(&self, node: &NodeName, now: Stamp, seen: &Snapshot<'_>) -> Self {
-        let mut load = Self { total: self.total, ..Self::default() };
+        let mut load = Self { is_known: true, total: self.total, ..Self::default() };
         let mut held: Vec<(&PodRow, &BudgetRow, Option<&BudgetRow>)> = Vec::new();
         let keys = seen.pods_on.get(node).into_iter().flatten();
         for pod in keys.filter_map(|key| seen.pods.get(key)).filter(|pod| moves(pod)) {

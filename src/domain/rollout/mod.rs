@@ -22,6 +22,7 @@ mod load;
 mod marks;
 mod pace;
 mod phase;
+mod sight;
 mod tally;
 mod timeline;
 mod track;
@@ -69,9 +70,9 @@ pub struct Snapshot<'a> {
     pub lock: Option<&'a LeaseRow>,
     /// Objects of other tools.
     pub actors: &'a [Actor],
-    /// The pods were listed once.
+    /// The pods and the budgets are known. While they are not, nothing is said of what has to move.
     pub has_pods: bool,
-    /// The API answers now. While it does not, nothing is called stuck.
+    /// The API answers now, and the nodes can be read. While that is not so, nothing is called stuck, failed or over.
     pub is_live: bool,
 }
 
@@ -83,7 +84,7 @@ pub enum How {
     Complete,
     /// No node is to come, and some failed.
     Failed,
-    /// Nothing has happened for long, and nodes are left (or may be: see [`Aim::names_the_rest`]).
+    /// Nothing has happened for long, and nodes are left (or may be: see [`Rollout::names_the_rest`]).
     Stopped,
 }
 
@@ -112,11 +113,15 @@ pub enum Stage {
 
 /// How long things may take before they count as late; from what was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Limits {
+pub(crate) struct Limits<'a> {
     /// A roll is under way.
     is_rolling: bool,
     /// A node that is away for longer has failed.
     gone: Duration,
+    /// What is there may be judged by.
+    is_live: bool,
+    /// What of the time was seen.
+    sight: &'a sight::Sight,
 }
 
 /// A rolling update, and the nodes of a cluster on their way through it.
@@ -146,6 +151,8 @@ pub struct Rollout {
     seen: Option<Stamp>,
     live: Option<Stamp>,
     is_live: bool,
+    #[serde(default)]
+    sight: sight::Sight,
     tallied: Option<Stamp>,
     /// The API has a live lease of a run of ours.
     is_led: bool,

@@ -156,7 +156,7 @@ impl Rollout {
             return Some(stall(*end, why));
         }
         let since = if may_drain { track.moved } else { track.since };
-        if now.since(since) <= self.late_after(track.phase) {
+        if self.sight.seen(since, now) <= self.late_after(track.phase) {
             return None;
         }
         let what = self.waits_for(track, now);
@@ -190,7 +190,7 @@ impl Rollout {
             Some((_, slow)) if self.samples.len() > LEAST => (slow * (LATE + 1)).max(LEAST_WAIT),
             _ => DEFAULT,
         };
-        if now.since(since) <= limit {
+        if self.sight.seen(since, now) <= limit {
             return None;
         }
         let why = format!("nobody works on a node; {} to come", count(left, "node"));

@@ -179,7 +179,7 @@ impl Track {
         row: Option<&NodeRow>,
         (last, now): (Stamp, Stamp),
         seen: &Snapshot<'_>,
-        limits: &Limits,
+        limits: &Limits<'_>,
         out: &mut Vec<Happening>,
     ) {
         if let Some(row) = row {
@@ -209,7 +209,7 @@ impl Track {
     fn unload(&mut self, row: &NodeRow, now: Stamp, seen: &Snapshot<'_>, out: &mut Vec<Happening>) {
         let is_idle = !self.phase.is_in_turn() && (!row.cordoned || self.was_cordoned);
         if !seen.has_pods || (is_idle && !row.cordoned) {
-            self.load = if is_idle { Load::default() } else { std::mem::take(&mut self.load) };
+            self.load = if is_idle { Load::default() } else { std::mem::take(&mut self.load).unknown() };
             return;
         }
         let before = (self.load.left, self.load.leaving);
@@ -240,11 +240,15 @@ impl Track {
     }
 
     /// The next phase, by what is there now.
-    fn next(&self, row: Option<&NodeRow>, now: Stamp, limits: &Limits) -> Phase {
+    fn next(&self, row: Option<&NodeRow>, now: Stamp, limits: &Limits<'_>) -> Phase {
         use Phase as P;
         let in_turn = self.phase.is_in_turn();
         let lost = |at: Phase| {
-            let is_late = at == P::Away && self.phase == P::Away && self.in_phase(now) > limits.gone;
+            // nobody knows how long it was away while nothing could be seen
+            let is_late = at == P::Away
+                && self.phase == P::Away
+                && limits.is_live
+                && limits.sight.seen(self.since, now) > limits.gone;
             if is_late || self.phase == P::Failed { P::Failed } else { at }
         };
         let Some(row) = row else { return lost(P::Away) };
@@ -361,13 +365,16 @@ impl Track {
 
     fn words_of(&self, next: Phase, before: Phase, span: Duration, row: Option<&NodeRow>) -> (Event, String) {
         let name = &self.name;
-        let pods = count(usize::try_from(self.load.total).unwrap_or(0), "pod");
+        let pods = match count(usize::try_from(self.load.total).unwrap_or(0), "pod") {
+            pods if self.load.is_known => format!("{pods} to move"),
+            _ => "its pods are not known".to_owned(),
+        };
         match next {
             Phase::Cordoned => {
                 let by = self.holder.as_ref().map(|holder| format!(" by {holder}")).unwrap_or_default();
-                (Event::Cordoned, format!("{name} is cordoned{by}; {pods} to move"))
+                (Event::Cordoned, format!("{name} is cordoned{by}; {pods}"))
             }
-            Phase::Draining => (Event::Draining, format!("pods leave {name}: {pods} to move")),
+            Phase::Draining => (Event::Draining, format!("pods leave {name}: {pods}")),
             Phase::Away if row.is_none() => {
                 (Event::Away, format!("{name} is away: its Node object is removed"))
             }

@@ -80,7 +80,7 @@ impl Rollout {
             How::Failed => format!("ended with failures: {of}{failed}"),
             How::Stopped => {
                 let left = self.in_phase(Phase::Waiting).len();
-                let were = if self.aim.names_the_rest() { "are left" } else { "had no turn" };
+                let were = if self.names_the_rest() { "are left" } else { "had no turn" };
                 format!("stopped: {of}; {} {were}{failed}", count(left, "node"))
             }
         }
@@ -187,6 +187,9 @@ fn waiting(track: &Track) -> String {
 /// What a node whose pods move waits for.
 fn moving(track: &Track, now: Stamp) -> String {
     let load = &track.load;
+    if !load.is_known {
+        return "its pods are not known".to_owned();
+    }
     let pods = |number: u64, verb: (&str, &str)| {
         let verb = if number == 1 { verb.0 } else { verb.1 };
         format!("{} {verb}", count(usize::try_from(number).unwrap_or(usize::MAX), "pod"))

@@ -3,7 +3,7 @@
 use super::Snapshot;
 use crate::domain::actor::Actor;
 use crate::domain::budget::BudgetRow;
-use crate::domain::feed::{Delta, Liveness, Observation, Table, apply};
+use crate::domain::feed::{Delta, Kept, Liveness, Observation, Table, apply};
 use crate::domain::ids::{NodeName, PodKey};
 use crate::domain::lock::LeaseRow;
 use crate::domain::node::NodeRow;
@@ -27,8 +27,11 @@ pub struct World {
     /// The nodes were listed once.
     pub has_nodes: bool,
     has_pods: bool,
+    has_budgets: bool,
     /// The API does not answer.
-    pub is_away: bool,
+    is_away: bool,
+    /// What cannot be read although the API may answer.
+    trouble: BTreeSet<Kept>,
 }
 
 impl World {
@@ -38,14 +41,23 @@ impl World {
             Observation::Nodes(delta) => {
                 apply(&mut self.nodes, delta);
                 self.has_nodes = true;
+                self.trouble.remove(&Kept::Nodes);
             }
             Observation::Pods(deltas) => {
                 for delta in deltas {
                     self.pods_changed(delta);
                 }
                 self.has_pods = true;
+                self.trouble.remove(&Kept::Pods);
             }
-            Observation::Budgets(delta) => apply(&mut self.budgets, delta),
+            Observation::Budgets(delta) => {
+                apply(&mut self.budgets, delta);
+                self.has_budgets = true;
+                self.trouble.remove(&Kept::Budgets);
+            }
+            // that it works again is believed when it says something
+            Observation::Trouble(_, None) => return false,
+            Observation::Trouble(kept, Some(_)) => return self.trouble.insert(kept),
             Observation::Lock(lock) => self.lock = lock,
             Observation::Liveness(Liveness::Live(_)) => return std::mem::take(&mut self.is_away),
             Observation::Liveness(Liveness::Failing { .. }) => self.is_away = true,
@@ -94,8 +106,11 @@ impl World {
             budgets: &self.budgets,
             lock: self.lock.as_ref(),
             actors: &self.actors,
-            has_pods: self.has_pods,
-            is_live: !self.is_away,
+            has_pods: self.has_pods
+                && self.has_budgets
+                && !self.trouble.contains(&Kept::Pods)
+                && !self.trouble.contains(&Kept::Budgets),
+            is_live: !self.is_away && !self.trouble.contains(&Kept::Nodes),
         }
     }
 }

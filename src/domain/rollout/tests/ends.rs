@@ -152,6 +152,8 @@ fn nothing_is_called_stuck_while_the_api_is_away() {
     assert!(matches!(story.rollout.pace(story.now), Pace::Blind(_)));
     story.world.see(Observation::Liveness(Liveness::Live(story.now)));
     story.wait(1);
+    assert!(matches!(story.rollout.pace(story.now), Pace::Blind(_)), "the tables are those of before");
+    story.wait(10);
     assert!(story.rollout.timeline.iter().any(|line| line.event == E::Unwatched));
     assert!(stuck(&story).is_some());
 }

@@ -1,5 +1,6 @@
 //! Rolls as they look from outside, told row by row.
 
+mod blind;
 mod ends;
 mod properties;
 mod stories;
