@@ -12,9 +12,11 @@ use crate::domain::text::{clean, matches_glob};
 
 /// The command that a reboot is, without sudo. A narrow sudoers rule names exactly this.
 pub(super) const REBOOT: [&str; 2] = ["/usr/bin/systemctl", "reboot"];
-/// Programs that change packages; a reboot in the middle of them breaks the host. Not `unattended-upgr`: so is called, too, a
-/// daemon that only waits for the shutdown; the upgrade itself is seen by its service, and by its inhibitor.
-const PACKAGE_PROGRAMS: &str = "apt|apt-get|aptitude|dpkg|dnf|yum|rpm|zypper|rpm-ostree|transactional-update";
+/// Programs that change packages; a reboot in the middle of them breaks the host. The kernel keeps 15 characters of a name.
+const PACKAGE_PROGRAMS: &str =
+    "apt|apt-get|aptitude|dpkg|unattended-upgr|dnf|yum|rpm|zypper|rpm-ostree|transactional-u";
+/// Waits for a shutdown all the time on Ubuntu, and changes nothing; by its name it is the same program as the upgrade.
+const UPGRADE_WATCHER: &str = "unattended-upgrade-shutdown";
 
 impl Hosts {
     /// Whether the host may be asked to reboot, and what stands in the way. Checks that the host has no program for are
@@ -23,12 +25,13 @@ impl Hosts {
         let target = self.target(node)?;
         let privilege = self.privilege(&target).await?;
         let ask = |argv: &'static [&'static str]| self.run_on(&target, argv);
-        let (kexec, next_root, scheduled, inhibitors, packages) = tokio::join!(
+        let (kexec, next_root, scheduled, inhibitors, packages, watchers) = tokio::join!(
             ask(&["cat", "/sys/kernel/kexec_loaded"]),
             ask(&["test", "-e", "/run/nextroot"]),
             ask(&["cat", "/run/systemd/shutdown/scheduled"]),
             ask(&["systemd-inhibit", "--list", "--no-pager", "--mode=block"]),
             ask(&["pgrep", "-x", "-l", PACKAGE_PROGRAMS]),
+            ask(&["pgrep", "-f", UPGRADE_WATCHER]),
         );
         let mut findings = Vec::new();
         if let Privilege::Doubtful(why) = &privilege {
@@ -52,16 +55,8 @@ impl Hosts {
             let text = format!("a shutdown is scheduled already: {}", clean(text.trim()));
             findings.push(finding("scheduled-shutdown", true, text));
         }
-        for line in said(&inhibitors?)?.unwrap_or_default().lines().filter(|line| blocks_shutdown(line)) {
-            findings.push(finding("inhibitor", true, format!("shutdown is inhibited: {}", words(line))));
-        }
-        for line in said(&packages?)?.unwrap_or_default().lines() {
-            findings.push(finding(
-                "package-manager",
-                true,
-                format!("packages are being changed: {}", words(line)),
-            ));
-        }
+        findings.extend(inhibited(&inhibitors?)?);
+        findings.extend(changing_packages(&packages?, &watchers?)?);
         for more in self.more(&target, privilege.may_read_as_root()).await? {
             // the program that was seen at work is the daily upgrade's own
             let is_told =
@@ -134,6 +129,26 @@ impl Hosts {
     }
 }
 
+/// What keeps the system from going down; a `systemd-inhibit` that fails has found out nothing.
+fn inhibited(output: &Output) -> Result<Vec<HostFinding>, Error> {
+    let lines = said(output)?.unwrap_or_default().lines().filter(|line| blocks_shutdown(line));
+    let text = |line| format!("shutdown is inhibited: {}", words(line));
+    let mut findings: Vec<HostFinding> = lines.map(|line| finding("inhibitor", true, text(line))).collect();
+    if output.status == Some(1) {
+        let text = format!("whether shutdown is inhibited is not known: {}", clean(&output.why()));
+        findings.push(finding("inhibitor", false, text));
+    }
+    Ok(findings)
+}
+
+/// Programs at work on packages, without those that only wait.
+fn changing_packages(programs: &Output, watchers: &Output) -> Result<Vec<HostFinding>, Error> {
+    let watchers = said(watchers)?.unwrap_or_default();
+    let at_work = said(programs)?.unwrap_or_default().lines().filter(|line| is_at_work(line, watchers));
+    let text = |line| format!("packages are being changed: {}", words(line));
+    Ok(at_work.map(|line| finding("package-manager", true, text(line))).collect())
+}
+
 /// What a command printed, whatever its status; an error = the connection was lost before it ended.
 fn known(output: &Output) -> Result<&str, Error> {
     match output.status {
@@ -182,6 +197,12 @@ fn ended(output: &Output) -> Result<(), Error> {
 
 fn words(line: &str) -> String {
     clean(&line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Whether a line of `pgrep -l` (process id, name) is of none of these processes, one id a line.
+fn is_at_work(line: &str, watchers: &str) -> bool {
+    let id = line.split_whitespace().next();
+    !watchers.lines().any(|watcher| Some(watcher.trim()) == id)
 }
 
 /// Whether a line of `systemd-inhibit --list` blocks shutdowns: one of its columns is a list like `shutdown:sleep`.
@@ -253,6 +274,13 @@ mod tests {
         for lost in [None, Some(2), Some(255)] {
             assert!(said(&output(lost)).is_err(), "{lost:?}");
         }
+    }
+
+    #[test]
+    fn the_watcher_for_shutdowns_changes_no_packages() {
+        let at_work = |line: &str| is_at_work(line, "612\n4130\n");
+        assert!(!at_work("612 unattended-upgr"));
+        assert!(at_work("6120 unattended-upgr") && at_work("4121 unattended-upgr") && at_work("61 dpkg"));
     }
 
     #[test]
