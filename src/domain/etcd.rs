@@ -265,7 +265,10 @@ impl EtcdView {
         }
         concerns.extend(self.unseen.iter().cloned());
         match self.leader() {
-            Some(leader) => concerns.extend(self.strays(leader)),
+            Some(leader) => {
+                let strays = self.strays(leader).into_iter();
+                concerns.extend(strays.map(|(member, text)| format!("{}: {text}", member.label())));
+            }
             None if self.unseen.is_none() && !self.is_silent() && !self.members.is_empty() => {
                 concerns.push("no leader that a majority of the voters names".to_owned());
             }
@@ -274,8 +277,8 @@ impl EtcdView {
         concerns
     }
 
-    /// Voters that answer, and follow another leader or count another term than the majority.
-    fn strays(&self, leader: &MemberRow) -> Vec<String> {
+    /// Voters that answer, and follow another leader or count another term than the majority: each with words.
+    pub fn strays(&self, leader: &MemberRow) -> Vec<(&MemberRow, String)> {
         let said = |member: &MemberRow| member.status.as_ref().map(|status| (status.leader, status.term));
         let term = said(leader).map(|(_, term)| term);
         let voters = self.members.iter().filter(|member| !member.learner && member.speaks());
@@ -284,8 +287,8 @@ impl EtcdView {
                 let (follows, counts) = said(member).filter(|(follows, _)| *follows != 0)?;
                 let is_stray = follows != leader.id || (leader.speaks() && Some(counts) != term);
                 is_stray.then(|| {
-                    let (who, whom) = (member.label(), self.name_of(Some(follows)));
-                    format!("{who}: follows {whom} in term {counts}, unlike the majority")
+                    let whom = self.name_of(Some(follows));
+                    (member, format!("follows {whom} in term {counts}, unlike the majority"))
                 })
             })
             .collect()

@@ -2,7 +2,7 @@
 
 use super::scene::{Samples, absent};
 use super::{Scene, names, not_applicable, unknown, verdict};
-use crate::domain::etcd::{Alarm, EtcdView, KeyspaceHash, LAG_LIMIT, MemberRow};
+use crate::domain::etcd::{Alarm, EtcdView, KeyspaceHash, LAG_LIMIT, MemberHealth, MemberRow};
 use crate::domain::feed::Table;
 use crate::domain::gate::{Gate, Offender, Verdict};
 use crate::domain::node::NodeRow;
@@ -151,6 +151,21 @@ fn whole(view: &EtcdView, what: String) -> Offender {
     Offender::new("EtcdCluster", view.label(), what).hint("etcdctl endpoint status --cluster -w table")
 }
 
+/// Before its reboot, what is wrong with the node's own member and concerns no other is no obstacle: it is the one that goes.
+fn goes(scene: &Scene, view: &EtcdView, member: &MemberRow) -> bool {
+    let is_its_own = member.node.is_some() && member.node == scene.node && !member.learner;
+    is_its_own && view.alarms().is_empty() && matches!(scene.purpose, super::Purpose::Before { .. })
+}
+
+/// What is wrong with a member that concerns others too; all of it, unless it goes.
+fn concerns(scene: &Scene, view: &EtcdView, member: &MemberRow) -> Vec<String> {
+    if goes(scene, view, member) {
+        MemberRow { health: MemberHealth::Healthy, lag: None, ..member.clone() }.concerns()
+    } else {
+        member.concerns()
+    }
+}
+
 /// No member complains, one leader, and the same in the same term on two samples.
 pub(super) fn healthy(scene: &Scene) -> Gate {
     const ASKS: &str = "etcd is healthy: no errors, one stable leader, nobody far behind";
@@ -161,40 +176,54 @@ pub(super) fn healthy(scene: &Scene) -> Gate {
         Ok(view) => view,
         Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
     };
-    let mut offenders: Vec<Offender> = view.clusters().flat_map(ailments).collect();
+    let mut offenders: Vec<Offender> = view.clusters().flat_map(|cluster| ailments(scene, cluster)).collect();
     if let Some(samples) = &scene.etcd {
-        match stability(samples) {
+        match stability(scene, samples) {
             Ok(found) => offenders.extend(found),
             Err(report) => return unknown(scene, names::ETCD_HEALTHY, ASKS, &report),
         }
     }
-    let evidence: Vec<String> = view.clusters().map(standing).collect();
+    let evidence: Vec<String> = view.clusters().map(|cluster| standing(scene, cluster)).collect();
     let evidence = format!("{}{}", evidence.join("; "), advice(view));
     verdict(scene, names::ETCD_HEALTHY, ASKS, offenders, evidence)
 }
 
 /// What is wrong with one cluster and its members now.
-fn ailments(view: &EtcdView) -> Vec<Offender> {
+fn ailments(scene: &Scene, view: &EtcdView) -> Vec<Offender> {
     let mut offenders: Vec<Offender> =
         view.disagreement.iter().map(|words| whole(view, words.clone())).collect();
     for member in &view.members {
-        let concerns = member.concerns();
+        let concerns = concerns(scene, view, member);
         if !concerns.is_empty() {
             offenders.push(about(member, concerns.join("; ")));
         }
     }
     offenders.extend(alarms_of_nobody(view));
-    if !view.is_silent() && view.leader().is_none() {
-        offenders.push(whole(view, "has no leader that a majority of the voters names".to_owned()));
+    match view.leader() {
+        Some(leader) => {
+            let strays = view.strays(leader).into_iter().filter(|(member, _)| !goes(scene, view, member));
+            offenders.extend(strays.map(|(member, words)| about(member, words)));
+        }
+        None if !view.is_silent() => {
+            offenders.push(whole(view, "has no leader that a majority of the voters names".to_owned()));
+        }
+        None => {}
     }
     offenders
 }
 
-fn standing(view: &EtcdView) -> String {
+/// How it stands, with what is wrong with the member that goes.
+fn standing(scene: &Scene, view: &EtcdView) -> String {
     let leader = view.leader().map_or_else(|| "none".to_owned(), MemberRow::label);
     let term = term(view).map_or_else(String::new, |term| format!(", term {term}"));
-    let lag = view.members.iter().filter_map(|member| member.lag).max().unwrap_or(0);
-    format!("{}leader {leader}{term} on two samples, {lag} entries behind at most", prefix(view))
+    let (gone, stay): (Vec<_>, Vec<_>) = view.members.iter().partition(|member| goes(scene, view, member));
+    let lag = stay.iter().filter_map(|member| member.lag).max().unwrap_or(0);
+    let words = format!("{}leader {leader}{term} on two samples, {lag} entries behind at most", prefix(view));
+    gone.into_iter().fold(words, |words, member| {
+        let others = concerns(scene, view, member);
+        let own = member.concerns().into_iter().filter(|concern| !others.contains(concern));
+        own.fold(words, |words, concern| format!("{words}; {}, which goes, {concern}", member.label()))
+    })
 }
 
 /// Alarms of members that are listed no more: etcd keeps them, and refuses writes because of them.
@@ -218,18 +247,18 @@ fn term(view: &EtcdView) -> Option<u64> {
     view.members.iter().filter_map(|member| member.status.as_ref()).map(|status| status.term).max()
 }
 
-fn stability(samples: &Samples) -> Result<Vec<Offender>, Report> {
+fn stability(scene: &Scene, samples: &Samples) -> Result<Vec<Offender>, Report> {
     let first = samples.first.as_ref().map_err(Clone::clone)?;
     let second = samples.second.as_ref().map_err(Clone::clone)?;
     let pairs = second.clusters().filter_map(|second| {
         let first = first.clusters().find(|first| first.name == second.name)?;
         Some((first, second))
     });
-    Ok(pairs.flat_map(|(first, second)| between(first, second)).collect())
+    Ok(pairs.flat_map(|(first, second)| between(scene, first, second)).collect())
 }
 
 /// What one cluster did between two samples.
-fn between(first: &EtcdView, second: &EtcdView) -> Vec<Offender> {
+fn between(scene: &Scene, first: &EtcdView, second: &EtcdView) -> Vec<Offender> {
     let span = brief(second.at.since(first.at));
     let mut offenders = Vec::new();
     if term(first) != term(second) {
@@ -243,6 +272,7 @@ fn between(first: &EtcdView, second: &EtcdView) -> Vec<Offender> {
         if let (Some(then), Some(lag)) = (earlier, member.lag)
             && lag >= LAG_LIMIT
             && lag > then
+            && !goes(scene, second, member)
         {
             offenders.push(about(member, format!("falls further behind: {then}, then {lag} entries")));
         }
@@ -321,8 +351,15 @@ fn returned(scene: &Scene, view: &EtcdView, before: &MemberBefore) -> (Vec<Offen
     }
     offenders.extend(row.concerns());
     let (applied, revision) = row.status.as_ref().map_or((0, 0), |status| (status.applied, status.revision));
-    if applied < before.index {
-        offenders.push(format!("has applied {applied} of the {} entries that there were", before.index));
+    let sample = scene.etcd.as_ref().and_then(|samples| samples.first.as_ref().ok());
+    let first = sample.and_then(|view| view.clusters().find(|cluster| cluster.name == before.cluster));
+    if let Some(behind) = first.and_then(|view| lag_of(view, row.id)).filter(|lag| *lag >= LAG_LIMIT) {
+        offenders.push(format!("was {behind} entries behind at the sample before"));
+    }
+    // all that there was before the reboot, and all that the others had at the sample before
+    let head = first.and_then(head).map_or(before.index, |head| head.max(before.index));
+    if applied < head {
+        offenders.push(format!("has applied {applied} of the {head} entries that there were"));
     } else if row.speaks() && revision < before.revision {
         // it has every entry, and yet fewer changes of keys than before
         offenders.push(format!(
@@ -332,6 +369,16 @@ fn returned(scene: &Scene, view: &EtcdView, before: &MemberBefore) -> (Vec<Offen
     }
     let offenders = offenders.into_iter().map(|what| about(row, what)).collect();
     (offenders, format!("{}{:x}, applied {applied}", prefix(view), row.id))
+}
+
+/// How far the members that answer are.
+fn head(view: &EtcdView) -> Option<u64> {
+    let speaking = view.members.iter().filter(|member| member.speaks());
+    speaking.filter_map(|member| Some(member.status.as_ref()?.index)).max()
+}
+
+fn lag_of(view: &EtcdView, id: u64) -> Option<u64> {
+    view.members.iter().find(|member| member.id == id)?.lag
 }
 
 /// All voters hold the same keys.

@@ -20,6 +20,8 @@ mod world;
 #[cfg(test)]
 mod baseline_tests;
 #[cfg(test)]
+mod etcd_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod topology_tests;
