@@ -12,6 +12,7 @@ mod expiry;
 mod facts;
 mod keys;
 mod known_hosts;
+mod last_words;
 mod live;
 mod need;
 mod quote;

@@ -83,14 +83,26 @@ async fn last_words(job: &Job, row: &NodeRow, report: Report) -> Report {
     let service = &job.backends().settings.service;
     let mut ways = vec!["look at its console; the node stays cordoned. Try again waits once more".to_owned()];
     if service.bmc.contains_key(node) {
-        ways.push(format!("cycle its power: pitstop run power-cycle {node} (:power-cycle {node} in the console), then try again"));
+        ways.push(format!("Cycle its power: pitstop run power-cycle {node} (:power-cycle {node} in the console), then try again"));
     }
     let replace = service.replace.as_deref().unwrap_or("make the machine anew with your own tools");
     ways.push(format!(
-        "or replace it, which pitstop does not do: {}; kubectl delete node {node}; etcdctl member remove its member first, if it had one; a Node {node} with another uid is the new one",
+        "Or replace it, which pitstop does not do: {}; kubectl delete node {node}; etcdctl member remove its member first, if it had one; a Node {node} with another uid is the new one",
         replace.replace("{node}", node.as_str())
     ));
     report.hint(ways.join(". "))
+}
+
+/// The last lines of the kubelet's log, or why they cannot be read.
+async fn kubelet_said(job: &Job, row: &NodeRow, report: Report) -> Report {
+    let Some(hosts) = &job.backends().hosts else { return report };
+    match hosts.kubelet_log(row).await {
+        Ok(lines) if lines.is_empty() => report.because("its kubelet has logged nothing that is kept"),
+        Ok(lines) => lines
+            .into_iter()
+            .fold(report, |report, line| report.because(format!("its kubelet logged: {line}"))),
+        Err(error) => report.because(format!("its kubelet's log cannot be read: {}", error.report().line())),
+    }
 }
 
 /// The node reports that boot and is Ready, with a sign of life from after the reboot.
@@ -113,12 +125,13 @@ async fn ready(job: &Job, row: &NodeRow, boot: &str, memory: &Memory) -> Result<
             Err(error) => return Err(super::hold::explain(error.into(), &row.name)),
         };
         if now() >= deadline {
-            return Err(Report::new(
-                FailureKind::Timeout,
-                format!("{} was not Ready within {} after its host answered", row.name, clock(timing.ready)),
-            )
-            .because(text)
-            .hint(format!("ssh {} sudo journalctl -u kubelet -n 50; the node stays cordoned", row.name)));
+            let within = clock(timing.ready + job.extra());
+            let words = format!("{} was not Ready within {within} after its host answered", row.name);
+            let report = Report::new(FailureKind::Timeout, words).because(text);
+            return Err(kubelet_said(job, row, report).await.hint(format!(
+                "ssh {} sudo journalctl -u kubelet -n 50; the node stays cordoned",
+                row.name
+            )));
         }
         job.progress(Progress { text, deadline: Some(deadline), ..Progress::default() });
         tokio::time::sleep(timing.poll).await;
