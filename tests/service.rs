@@ -113,6 +113,33 @@ async fn a_reboot_by_hand_is_proven_by_the_boot_id() {
     assert_eq!(view.state, RunState::Done, "{}", outcome(&view, StepKind::Back));
     assert_ne!(machine.boot_id(), before);
 
+    // done before it was confirmed: it is said, and not asked for
+    let mut stage = Stage::new(SMALL);
+    stage.backends.settings.service.executor = Executor::Manual;
+    let machine = stage.sim.machine("worker-1").expect("the machine");
+    let before = machine.boot_id();
+    let mut asked = Vec::new();
+    let mut drain = None;
+    let view = reboot(&stage, "worker-1", |event| {
+        match &event.change {
+            RunChange::Planned { plan } => {
+                drain = plan.steps.iter().position(|step| step.kind == StepKind::Drain);
+            }
+            RunChange::StepStarted { step, .. } if Some(*step) == drain => {
+                machine.power_off();
+                machine.power_on();
+            }
+            RunChange::Noted { text, .. } if text.contains("by hand") => asked.push(text.clone()),
+            _ => {}
+        }
+        None
+    })
+    .await;
+    let words = outcome(&view, StepKind::Reboot);
+    assert_eq!(view.state, RunState::Done, "{words} {}", outcome(&view, StepKind::Recheck));
+    assert!(words.contains(&format!("instead of {before}; it is not asked again")), "{words}");
+    assert_eq!((asked, machine.reboots()), (Vec::new(), 1));
+
     // not done: it is seen
     let mut stage = Stage::new(SMALL);
     stage.backends.settings.service.executor = Executor::Manual;
@@ -121,6 +148,52 @@ async fn a_reboot_by_hand_is_proven_by_the_boot_id() {
         outcome(&view, StepKind::Down).contains("did not end within"),
         "{}",
         outcome(&view, StepKind::Down)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_somebody_else_rebooted_is_not_asked_again() {
+    let stage = Stage::new(SMALL);
+    let machine = stage.sim.machine("worker-1").expect("the machine");
+    let mut drain = None;
+    let view = reboot(&stage, "worker-1", |event| {
+        match &event.change {
+            RunChange::Planned { plan } => {
+                drain = plan.steps.iter().position(|step| step.kind == StepKind::Drain);
+            }
+            RunChange::StepStarted { step, .. } if Some(*step) == drain => {
+                machine.power_off();
+                machine.power_on();
+            }
+            // its warning ends the automatic mode
+            RunChange::State { state: RunState::Waiting, .. } => return Some(RunCommand::Automatic),
+            _ => {}
+        }
+        None
+    })
+    .await;
+    let words = outcome(&view, StepKind::Reboot);
+    assert!(words.contains("was rebooted since this run began"), "{words}");
+    assert_eq!((view.state, machine.reboots()), (RunState::Done, 1), "{view:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_become_ready_is_reported_with_its_kubelet_s_last_words() {
+    let stage = Stage::new(SMALL);
+    let machine = stage.sim.machine("worker-1").expect("the machine");
+    let view = reboot(&stage, "worker-1", |event| {
+        if machine.reboots() == 1 {
+            let hour = Duration::from_hours(1);
+            stage.sim.faults().set_connection_for(pitstop::sim::api::faults::Connection::Down, hour);
+        }
+        let _ = event;
+        None
+    })
+    .await;
+    let words = outcome(&view, StepKind::Back);
+    assert!(
+        words.contains("was not Ready within 05:00") && words.contains("its kubelet logged: "),
+        "{words}"
     );
 }
 

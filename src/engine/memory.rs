@@ -61,6 +61,10 @@ pub struct Memory {
     /// When every gate was last found open before the reboot.
     #[serde(default)]
     pub rechecked: Option<Stamp>,
+    /// The boot id at the beginning of the run, or when the patch command had ended: another one before we asked is a reboot
+    /// by somebody else.
+    #[serde(default)]
+    pub boot_at_start: Option<String>,
     /// The boot id before the reboot, by the host's word.
     pub boot_before: Option<String>,
     /// The kubelet's last sign of life before the reboot.

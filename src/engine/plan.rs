@@ -165,7 +165,7 @@ fn reboot(node: &NodeName, request: &Request, facts: &Facts) -> Vec<Step> {
     steps.extend([
         words::recheck(node, is_master, timing),
         words::reboot(node, &facts.settings),
-        words::down(node, timing),
+        words::down(node, &facts.settings),
         words::back(node, timing),
         words::verify(node, is_master, timing),
         words::uncordon(node),

@@ -225,7 +225,9 @@ pub(super) fn reboot(node: &NodeName, settings: &Settings) -> Step {
         Executor::Command(argv) => {
             format!("have {node} rebooted by {}, once", argv.first().map_or("", String::as_str))
         }
-        Executor::Manual => format!("reboot {node} by hand: confirm here, then do it; its boot id proves it"),
+        Executor::Manual => {
+            format!("reboot {node} by hand, now or after the confirmation; its boot id proves it")
+        }
     };
     // a request whose fate is not known is waited for before another
     let timeout = SHORT
@@ -275,14 +277,18 @@ pub(super) fn power_cycle(node: &NodeName, is_locked: bool) -> Step {
     }
 }
 
-pub(super) fn down(node: &NodeName, timing: &Timing) -> Step {
+pub(super) fn down(node: &NodeName, settings: &Settings) -> Step {
+    let timing = &settings.timing;
+    // a person has to walk to it first
+    let by_hand = settings.service.executor == Executor::Manual;
+    let timeout = if by_hand { timing.gone + timing.back } else { timing.gone };
     Step {
-        timeout: timing.gone,
+        timeout,
         may_skip: true,
         ..step(
             StepKind::Down,
             node,
-            format!("{node} stops answering within {} (or has a new boot id already)", brief(timing.gone)),
+            format!("{node} stops answering within {} (or has a new boot id already)", brief(timeout)),
             format!("ssh {node} cat /proc/sys/kernel/random/boot_id"),
         )
     }

@@ -158,8 +158,10 @@ fn remember(job: &Job, scene: &Scene) -> Result<(), Report> {
     let of_roll = job.shared.family.as_ref().and_then(|family| family.baseline());
     let known = of_roll.unwrap_or_else(|| Baseline::of(scene));
     let manifests = scene.pods.as_ref().map(|pods| manifests(pods)).unwrap_or_default();
+    let boot = scene.target().map(|row| row.boot_id.clone()).filter(|boot| !boot.is_empty());
     job.remember(|memory| {
         memory.node_uid = uid;
+        memory.boot_at_start = boot;
         memory.member_before = member;
         memory.members_beside = beside;
         memory.baseline = known;

@@ -3,6 +3,7 @@
 //! A step reads before it changes, announces each change, looks at the effect, and says in words what it achieved.
 //! It may be dropped at any await: what it has announced stands in the journal.
 
+mod already;
 mod back;
 mod backup;
 mod command;

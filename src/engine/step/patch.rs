@@ -1,5 +1,6 @@
 //! Runs the configured command on the host before its reboot; its lines go to the log as they come.
 
+use super::presence::boot_now;
 use super::reboot::{hosts, read_node};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
@@ -35,6 +36,9 @@ pub(super) async fn patch(job: &Job) -> Ending {
     let work = job.change(&change, hosts.patch(&row, &argv, patch.limit, job.permit(), tell));
     let (answer, (lines, _)) = futures::join!(work, log(job, told));
     answer?;
+    // what was rebooted before the command had ended still needs the reboot
+    let boot = job.patiently("reading the boot id", || boot_now(job, &row)).await?;
+    job.remember(|memory| memory.boot_at_start = Some(boot))?;
     let lines = crate::domain::text::count(lines, "line");
     Ok(Outcome::Done(format!("ended well after {}, {lines} of output in the log", brief(began.elapsed()))))
 }

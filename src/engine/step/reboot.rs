@@ -12,6 +12,7 @@ use crate::domain::time::{brief, clock};
 use crate::engine::job::{Ending, Job};
 use crate::engine::service::Executor;
 
+use super::already;
 use super::patch::log;
 use super::presence::{boot_now, is_by_host};
 use tokio::sync::mpsc;
@@ -28,23 +29,19 @@ pub(super) fn hosts(job: &Job) -> Result<&Hosts, Report> {
 ///
 /// The boot id is read immediately before, and every gate again when the last reading is not fresh. When a request was
 /// sent before, whatever was answered, and the boot id is another one now, the host has rebooted: it is never asked a
-/// second time.
+/// second time. Nor is one that somebody rebooted since the run began.
 pub(super) async fn reboot(job: &Job) -> Ending {
     let executor = job.backends().settings.service.executor.clone();
     if executor == Executor::Ssh {
         hosts(job)?;
     }
-    if let Some(words) = has_happened(job).await? {
+    if let Some(words) = already::by_request(job).await? {
         return Ok(Outcome::Done(words));
     }
-    let memory = job.memory();
     let row = read_node(job).await?;
     let boot = job.patiently("reading the boot id", || boot_now(job, &row)).await?;
-    // set right before asking; even a host that said no may have rebooted, when systemctl gave up but the job was queued
-    if let Some(before) = &memory.boot_before
-        && *before != boot
-    {
-        return Ok(Outcome::Done(rebooted_already(&row, &boot, before)));
+    if let Some(ending) = already::since_the_start(job, &row, &boot).await? {
+        return Ok(ending);
     }
     if !row.boot_id.is_empty() && row.boot_id != boot {
         return Err(Report::new(
@@ -136,50 +133,6 @@ async fn ask(
                 .because(last)),
             }
         }
-    }
-}
-
-fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {
-    format!("{} has rebooted already: boot {boot} instead of {before}", row.name)
-}
-
-/// After a request whose fate is not known (the process that sent it was killed, the answer got lost): whether the host went
-/// down or came back in another boot. It is given the time in which a host that was asked is gone; one that kept its boot
-/// until then was not reached by the request.
-async fn has_happened(job: &Job) -> Result<Option<String>, Report> {
-    let memory = job.memory();
-    let (Some(requested), Some(before)) = (memory.reboot_requested, memory.boot_before) else {
-        return Ok(None);
-    };
-    let row = last_known(job).await?;
-    let timing = &job.backends().settings.timing;
-    let end = requested.plus(timing.gone);
-    let mut silent = 0;
-    loop {
-        match boot_now(job, &row).await {
-            Ok(boot) if boot != before => return Ok(Some(rebooted_already(&row, &boot, &before))),
-            Ok(_) => silent = 0,
-            Err(error) if error.kind == FailureKind::Identity => return Err(error.into()),
-            // one answer that got lost is no reboot
-            Err(error) if error.kind.is_passing() && silent < 2 => silent += 1,
-            Err(error) if error.kind.is_passing() && is_by_host(job) => {
-                let words = format!("{} was asked before, in boot {before}, and does not answer", row.name);
-                return Ok(Some(words));
-            }
-            // a host that goes down refuses logins
-            Err(error) => job.say(format!("{}: {error}", row.name)),
-        }
-        if now() >= end {
-            let words = format!("{} kept its boot for {}", row.name, brief(timing.gone));
-            job.warn(format!("{words}: the request did not reach it, and is made again")).await;
-            return Ok(None);
-        }
-        job.say(format!(
-            "{} may have been asked to reboot {} ago and still answers: waiting before it is asked again",
-            row.name,
-            brief(now().since(requested))
-        ));
-        tokio::time::sleep(timing.poll).await;
     }
 }
 
