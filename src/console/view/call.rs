@@ -263,6 +263,12 @@ pub fn deadline(model: &Model, step: Option<&StepView>) -> String {
     if rests { format!("looks again in {left}") } else { format!("gives up in {left}") }
 }
 
+/// `, + gives 5 min more`, while that may be done.
+pub fn more_time(model: &Model) -> String {
+    let may = crate::console::phase::extensible(model).and_then(|_| key(model, Command::Extend));
+    may.map_or_else(String::new, |key| format!(", {key} gives 5 min more"))
+}
+
 /// The key of a command in the preset in use.
 fn key(model: &Model, command: Command) -> Option<String> {
     keymap::bindings(model.setup.preset)

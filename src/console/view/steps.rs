@@ -149,7 +149,7 @@ fn progress<'a>(
         spans.push(look.say(Tone::Muted, format!("  {until}")));
         lines.push(Line::from(spans));
     } else if !until.is_empty() {
-        lines.push(look.line(Tone::Muted, until));
+        lines.push(look.line(Tone::Muted, until + &call::more_time(model)));
     }
     // the call says it in one line already
     if lines.is_empty() && progress.items.is_empty() {
