@@ -47,12 +47,17 @@ impl Stage {
 
     /// The same, with requests to the API by another user.
     pub fn acting(scenario: &str, user: Option<&str>) -> Self {
+        Self::paced(scenario, user, Pace::default())
+    }
+
+    /// The same, faster than life.
+    pub fn paced(scenario: &str, user: Option<&str>, pace: Pace) -> Self {
         let scenario = if scenario.contains('\n') || scenario.is_empty() {
             Scenario::parse(scenario).expect("a scenario")
         } else {
             Scenario::load(scenario).expect("a built-in scenario")
         };
-        let sim = Arc::new(sim::Cluster::start(scenario, Pace::default()).expect("a cluster"));
+        let sim = Arc::new(sim::Cluster::start(scenario, pace).expect("a cluster"));
         let dir = tempfile::tempdir().expect("a directory");
         let backends = backends(&sim, dir.path(), user);
         Self { sim, backends, dir }

@@ -96,6 +96,26 @@ impl Server {
         self.wait();
     }
 
+    /// Ends it and all its connections at once, as a machine does that goes down.
+    pub fn stop(&mut self) {
+        let mut all = vec![self.process.id()];
+        let mut at = 0;
+        while let Some(parent) = all.get(at) {
+            all.extend(children(*parent));
+            at += 1;
+        }
+        for process in all {
+            // some end with the others
+            let _ = run("kill", &["-9", &process.to_string()]);
+        }
+        let _ = self.process.wait();
+    }
+
+    /// Starts it again, as a machine does that comes up.
+    pub fn start_again(&mut self) {
+        self.process = spawn(&self.path("sshd_config"));
+    }
+
     fn wait(&self) {
         for _ in 0..200 {
             if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
@@ -168,6 +188,18 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// The processes that one has started, by proc(5): the parent is the second word after the name.
+fn children(parent: u32) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+    ids.filter(|id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        after.split_whitespace().nth(1) == Some(&parent.to_string())
+    })
+    .collect()
 }
 
 fn spawn(config: &Path) -> Child {

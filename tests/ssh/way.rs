@@ -88,6 +88,21 @@ async fn a_jump_host_carries_the_connection_and_its_key_is_checked_too() {
     let error = hosts.run(&node(), &["true"]).await.expect_err("the node is not known");
     assert!(error.to_string().contains("cp-1 (127.0.0.1"), "{error}");
 
+    // a jump host with another key than the recorded one is refused: nothing is asked, and nothing reaches the node
+    let (theirs, recorded) = (public(&inner.path("host_ed25519")), public(&jump.path("good")));
+    jump.know(&format!("[127.0.0.1]:{} {recorded}\n[127.0.0.1]:{} {theirs}\n", jump.port, inner.port));
+    let reached = std::fs::metadata(inner.path("sshd.log")).expect("log").len();
+    let hosts = Hosts::new(options.clone(), Dialer::tcp());
+    let error = hosts.run(&node(), &["true"]).await.expect_err("the jump host's key has changed");
+    assert_eq!(error.kind, FailureKind::Identity);
+    let words = error.to_string();
+    assert!(
+        words.contains("jump host 127.0.0.1") && words.contains("another key than the one in"),
+        "{words}"
+    );
+    assert_eq!(*hosts.questions().borrow(), Vec::<HostQuestion>::new());
+    assert_eq!(std::fs::metadata(inner.path("sshd.log")).expect("log").len(), reached);
+
     // the same by ProxyJump
     known(true, true);
     let config = jump.path("ssh_config");
