@@ -30,8 +30,10 @@ pub(super) async fn since_the_start(job: &Job, row: &NodeRow, boot: &str) -> Res
         "{} was rebooted since this run began: boot {boot} instead of {start}; it is not asked again",
         row.name
     );
-    let is_by_hand = job.backends().settings.service.executor == Executor::Manual;
-    Ok(Some(if is_by_hand { Outcome::Done(words) } else { Outcome::Warned(words) }))
+    if job.backends().settings.service.executor != Executor::Manual {
+        job.warn(words.clone()).await;
+    }
+    Ok(Some(Outcome::Done(words)))
 }
 
 fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {

@@ -161,10 +161,14 @@ pub(super) async fn down(job: &Job) -> Ending {
             Ok(boot) if boot != before => {
                 return Ok(Outcome::Done(format!("{} runs boot {boot} already", row.name)));
             }
-            Ok(_) => job.progress(Progress {
-                text: format!("{} still answers in the old boot, {}", row.name, clock(now().since(began))),
-                ..Progress::default()
-            }),
+            Ok(_) => {
+                let passed = clock(now().since(began));
+                let lead = match job.backends().settings.service.executor {
+                    Executor::Manual => format!("reboot {} now, by hand: it", row.name),
+                    Executor::Ssh | Executor::Command(_) => row.name.to_string(),
+                };
+                job.say(format!("{lead} still answers in the old boot, {passed}"));
+            }
             // without SSH it is the API that does not answer, which says nothing of the node
             Err(error) if error.kind.is_passing() && is_by_host(job) => {
                 return Ok(Outcome::Done(format!(
