@@ -366,6 +366,11 @@ impl Cluster {
         watch::feed_from::<BudgetWire>(&self.inner, scope_of_budgets().brisk(), start)
     }
 
+    /// The budgets from a list that is made now, and as they change: for whoever judges by what has just been done.
+    pub fn watch_budgets_anew(&self) -> Feed<BudgetRow> {
+        watch::feed::<BudgetWire>(&self.inner, scope_of_budgets().brisk(), None)
+    }
+
     /// One node, as it changes; a dead connection shows within 25 s. When it was cordoned moments ago, it goes on from
     /// there.
     pub fn watch_node(&self, node: &NodeName) -> Feed<NodeRow> {

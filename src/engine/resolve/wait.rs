@@ -5,6 +5,7 @@ use super::{PATIENCE, chosen, facts};
 use crate::domain::budget::BudgetRow;
 use crate::domain::feed::Delta;
 use crate::domain::ids::BudgetKey;
+use crate::domain::pod::PodRow;
 use crate::domain::remedy::{Remedy, Waiting, analyse, has_room};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
@@ -39,7 +40,8 @@ pub(super) async fn until<Fut>(
 where
     Fut: Future<Output = Result<(), Report>>,
 {
-    let mut feed = job.backends().cluster.watch_budgets();
+    // what was listed before the last change knows nothing of it
+    let mut feed = job.backends().cluster.watch_budgets_anew();
     let end = Instant::now() + limit;
     let mut last = String::new();
     let mut next = Instant::now() + LOOK;
@@ -139,16 +141,39 @@ pub(super) async fn aftermath(job: &Job) -> Ending {
         }
         Look::NotYet(format!("{} of {} pods of {key} are Ready", row.healthy, row.expected))
     };
-    match until(job, key, RECOVERY, judge, || async { Ok(()) }).await {
-        Ok(row) => Ok(Outcome::Done(format!(
-            "{} of {} pods of {key} are Ready; it asks for {}",
-            row.healthy, row.expected, row.demand
-        ))),
-        Err(report) if matches!(report.kind, FailureKind::Timeout | FailureKind::NotFound) => {
-            Ok(Outcome::Warned(report.causes.first().cloned().unwrap_or(report.message)))
+    let end = Instant::now() + RECOVERY;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let row = match until(job, key, left, &judge, || async { Ok(()) }).await {
+            Ok(row) => row,
+            Err(report) if matches!(report.kind, FailureKind::Timeout | FailureKind::NotFound) => {
+                return Ok(Outcome::Warned(report.causes.first().cloned().unwrap_or(report.message)));
+            }
+            Err(report) => return Err(report),
+        };
+        // the disruption controller may not have seen yet what was done
+        let ready = ready(job, &row).await?;
+        if ready >= row.healthy {
+            return Ok(Outcome::Done(format!(
+                "{} of {} pods of {key} are Ready; it asks for {}",
+                row.healthy, row.expected, row.demand
+            )));
         }
-        Err(report) => Err(report),
+        let words = format!("{ready} of {} pods of {key} are Ready", row.expected);
+        if Instant::now() >= end {
+            return Ok(Outcome::Warned(words));
+        }
+        job.say(words);
+        tokio::time::sleep(job.backends().settings.timing.poll).await;
     }
+}
+
+/// The pods of a budget that are Ready, by their own word.
+async fn ready(job: &Job, budget: &BudgetRow) -> Result<i32, Report> {
+    let cluster = &job.backends().cluster;
+    let pods = job.patiently("reading the pods", || cluster.pods_in(&budget.key.namespace)).await?;
+    let is_ready = |pod: &&PodRow| budget.covers(pod) && pod.ready && pod.deleting.is_none();
+    Ok(i32::try_from(pods.iter().filter(is_ready).count()).unwrap_or(i32::MAX))
 }
 
 /// What was not Ready before is not expected to be Ready now.
