@@ -91,7 +91,10 @@ impl Cluster {
             if stop.is_cancelled() {
                 return Err(Error::new(FailureKind::Cancelled, op, node.name.as_str(), "stopped before it"));
             }
-            match self.inner.ask(&ask).await {
+            self.inner.recent.outdate_pods();
+            let answered = self.inner.ask(&ask).await;
+            self.inner.recent.outdate_pods();
+            match answered {
                 Ok(answer) => {
                     let after = decode::<NodeWire>(&ask, &answer.body)?;
                     let version = after.version().to_owned();

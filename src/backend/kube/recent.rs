@@ -1,6 +1,7 @@
 //! The last lists of pods and budgets, and the last cordoned node: a watch that begins moments later goes on from them
-//! instead of listing again. The server sends whatever changed since, so nothing is missed. Predictions, which are of one
-//! moment anyway, share a list of nodes and of admission webhooks.
+//! instead of listing again. The server sends whatever changed since, so nothing is missed by whoever goes on
+//! listening; who judges by the first list alone needs one from after the change that it judges by, and a list of pods ends with
+//! the next cordon. Predictions, which are of one moment anyway, share a list of nodes and of admission webhooks.
 
 use crate::domain::budget::BudgetRow;
 use crate::domain::ids::NodeName;
@@ -36,6 +37,8 @@ impl<R> Kept<R> {
 #[derive(Debug, Default)]
 struct Lists {
     pods: Option<Kept<PodRow>>,
+    /// When a node was last cordoned or uncordoned: pods may have been placed until then.
+    placed: Option<Instant>,
     count: Option<usize>,
     budgets: Option<Kept<BudgetRow>>,
     node: Option<Kept<NodeRow>>,
@@ -56,7 +59,8 @@ impl Recent {
     pub(super) fn keep_pods(&self, at: Instant, rows: &[PodRow], version: String) {
         let mut lists = self.lists();
         lists.count = Some(rows.len());
-        lists.pods = (rows.len() <= MOST).then(|| Kept { at, rows: rows.to_vec(), version });
+        let is_after = lists.placed.is_none_or(|placed| at > placed);
+        lists.pods = (is_after && rows.len() <= MOST).then(|| Kept { at, rows: rows.to_vec(), version });
     }
 
     /// All budgets.
@@ -71,6 +75,14 @@ impl Recent {
 
     pub(super) fn take_pods(&self) -> Option<(Vec<PodRow>, String)> {
         self.lists().pods.take()?.fresh()
+    }
+
+    /// A node is about to be cordoned or uncordoned, or was just now: a list of pods from before misses those that were placed
+    /// meanwhile.
+    pub(super) fn outdate_pods(&self) {
+        let mut lists = self.lists();
+        lists.pods = None;
+        lists.placed = Some(Instant::now());
     }
 
     /// A node as a patch left it.
@@ -107,5 +119,26 @@ impl Recent {
 
     pub(super) fn take_budgets(&self) -> Option<(Vec<BudgetRow>, String)> {
         self.lists().budgets.take()?.fresh()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_of_pods_ends_with_the_next_cordon() {
+        let recent = Recent::default();
+        let second = Duration::from_secs(1);
+        let before = Instant::now();
+        recent.keep_pods(before, &[], "1".into());
+        tokio::time::advance(second).await;
+        recent.outdate_pods();
+        assert!(recent.take_pods().is_none(), "a pod may have been placed since");
+        recent.keep_pods(before, &[], "1".into());
+        assert!(recent.take_pods().is_none(), "asked for before, answered after");
+        tokio::time::advance(second).await;
+        recent.keep_pods(Instant::now(), &[], "2".into());
+        assert_eq!(recent.take_pods().map(|(_, version)| version).as_deref(), Some("2"));
     }
 }
