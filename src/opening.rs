@@ -11,6 +11,8 @@ use crate::domain::config::DrainOptions;
 use crate::domain::report::Report;
 use crate::domain::resume::obstacle;
 use crate::domain::undo::{brief, undo};
+use crate::engine::Backends;
+use crate::engine::drain::Reserved;
 use crate::engine::journal::{Record, list};
 use crate::headless::{Exit, line};
 use std::path::Path;
@@ -36,9 +38,11 @@ pub async fn open(place: Place, global: &Global, demo: Option<String>) -> Result
     let orphans = orphans(&place.state_dir);
     let state_dir = place.state_dir.clone();
     let place = Arc::new(place);
+    // runs go on over a new connection: who has the word at a budget is of the process
+    let reserved = Reserved::default();
     let connect: Connect = Arc::new(move || {
-        let place = Arc::clone(&place);
-        Box::pin(async move { backends(&place).await })
+        let (place, reserved) = (Arc::clone(&place), reserved.clone());
+        Box::pin(async move { Ok(Backends { reserved, ..backends(&place).await? }) })
     });
     for words in shell::run(ConsoleOptions { setup, connect, orphans, herald, state_dir }).await? {
         line(&words)?;

@@ -288,6 +288,8 @@ async fn a_drain_of_several_nodes_goes_on_where_it_stopped() {
             let all = evicted(&stage);
             let once: std::collections::BTreeSet<&String> = all.iter().collect();
             assert_eq!(once.len(), all.len(), "{name}: a pod was evicted twice: {all:?}");
+            let moved = told.view().steps.iter().filter_map(|view| view.progress.as_ref()?.moved);
+            assert_eq!(moved.sum::<u64>(), all.len() as u64, "{name}: each counts once");
             for node in ["worker-1", "worker-2"] {
                 let row = stage.backends.cluster.node(&node.into()).await.expect("the node");
                 assert!(row.cordoned, "{name}: {node}");

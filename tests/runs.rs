@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "runs/aborts.rs"]
+mod aborts;
 #[path = "scenarios/stage.rs"]
 #[expect(dead_code, reason = "shared with the stories")]
 mod stage;

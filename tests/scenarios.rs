@@ -109,6 +109,7 @@ stories! {
     drain_table_webhook_always,
     drain_table_webhook,
     drain_three_together,
+    drain_together_one_refused_and_uncordoned,
     drain_together_one_uncordoned,
     cordon_and_note,
     uncordon,

@@ -85,6 +85,9 @@ pub struct Progress {
     pub done: Option<u64>,
     /// The total (pods, bytes).
     pub total: Option<u64>,
+    /// Pods that were let go or are gone: those that still stop within their grace are among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<u64>,
     /// When it gives up.
     pub deadline: Option<Stamp>,
     /// One line per thing that is waited for (a pod and why), what needs a look first.

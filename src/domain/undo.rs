@@ -41,17 +41,15 @@ impl Trace<'_> {
             .filter(move |view| view.step.kind == kind && view.step.node.as_ref().is_none_or(|on| on == node))
     }
 
-    /// Begun, and not known to be without effect.
-    fn has_touched(&self, kind: StepKind) -> bool {
-        self.steps(kind).any(may_have_acted)
-    }
-
     fn has_done(&self, kind: StepKind) -> bool {
         self.steps(kind).any(is_done)
     }
 
     fn is_cordoned_by_us(&self) -> bool {
-        self.has_touched(StepKind::Cordon) && !self.steps(StepKind::Uncordon).any(has_ended_well)
+        // an attempt before the one that was refused may have arrived
+        let is_refused = |view: &StepView| view.attempts == 1 && is_refused(view);
+        let has_touched = self.steps(StepKind::Cordon).any(|view| may_have_acted(view) && !is_refused(view));
+        has_touched && !self.steps(StepKind::Uncordon).any(has_ended_well)
     }
 
     /// Asked to reboot, as far as can be known. A step that failed before it asked did nothing to the host.
@@ -74,7 +72,10 @@ impl Trace<'_> {
             // a step over several nodes counts once, at the first
             .filter(|view| view.step.node.is_some() || self.view.nodes.first() == Some(self.node))
             .filter(|view| may_have_acted(view))
-            .filter_map(|view| view.progress.as_ref()?.done)
+            .filter_map(|view| {
+                let progress = view.progress.as_ref()?;
+                progress.moved.or(progress.done)
+            })
             .sum()
     }
 }
@@ -87,7 +88,7 @@ fn is_done(view: &StepView) -> bool {
     matches!(view.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
 }
 
-/// Refused for a reason of its own: another holds the lock, or it may not be taken.
+/// Refused for a reason of its own: another holds the lock, it may not be taken, a webhook or a missing right forbids it.
 fn is_refused(view: &StepView) -> bool {
     let StepState::Ended(Outcome::Failed(report), _) = &view.state else { return false };
     matches!(report.kind, FailureKind::Denied | FailureKind::Forbidden)
@@ -166,6 +167,19 @@ pub fn left(view: &RunView, end: RunState) -> Vec<String> {
         left.push(format!(
             "the maintenance lock is marked with run {}: its holder may take it again, others with --adopt-lock",
             view.id
+        ));
+    }
+    left
+}
+
+/// What a run left that came to no last word: nobody has marked its lock, it just is not renewed any more. `end` = how it is
+/// to be read.
+pub fn left_unsaid(view: &RunView, end: RunState) -> Vec<String> {
+    let mut left = left_without_lock(view, end);
+    if is_locked(view) {
+        let id = &view.id;
+        left.push(format!(
+            "the maintenance lock was not given back, and nobody renews it: pitstop runs resume {id}, or runs abort {id}"
         ));
     }
     left

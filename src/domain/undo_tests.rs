@@ -90,6 +90,35 @@ fn a_cordon_whose_answer_got_lost_is_looked_at_again() {
 }
 
 #[test]
+fn a_cordon_that_was_refused_is_nobodys() {
+    for kind in [FailureKind::Denied, FailureKind::Forbidden] {
+        let mut refused = ended(StepKind::Cordon, Outcome::Failed(Report::new(kind, "a webhook says no")));
+        let view = run(Kind::Reboot, vec![done(StepKind::Lock), refused.clone()]);
+        assert_eq!(kinds(&undo(&view)), [StepKind::Unlock], "{kind:?}");
+        assert_eq!(left_without_lock(&view, RunState::Failed), Vec::<String>::new());
+        refused.attempts = 2;
+        let again = run(Kind::Reboot, vec![refused]);
+        assert_eq!(kinds(&undo(&again)), [StepKind::Uncordon], "the attempt before may have arrived");
+    }
+}
+
+#[test]
+fn pods_in_their_grace_are_moved_too() {
+    let mut drain = ended(StepKind::Drain, Outcome::Aborted);
+    drain.progress = Some(Progress { done: Some(3), moved: Some(15), ..Progress::default() });
+    let plan = undo(&run(Kind::Drain, vec![drain]));
+    assert_eq!(plan.stays, ["15 pods were moved away from cp-1 and do not come back by themselves"]);
+}
+
+#[test]
+fn a_run_without_a_last_word_has_marked_no_lock() {
+    let view = run(Kind::Reboot, vec![done(StepKind::Lock), done(StepKind::Cordon)]);
+    let left = left_unsaid(&view, RunState::Interrupted);
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left[0].contains("is cordoned by this run") && left[1].contains("nobody renews it"), "{left:?}");
+}
+
+#[test]
 fn a_node_that_did_not_come_back_is_never_uncordoned_as_cleanup() {
     let late = ended(StepKind::Back, Outcome::Failed(Report::new(FailureKind::Timeout, "not back")));
     let view =

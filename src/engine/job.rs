@@ -107,6 +107,11 @@ impl Shared {
         self.voice.record(&Line::Memory { at: now(), memory: Box::new(memory) }, true)
     }
 
+    /// Counts pods (uid) that a step let go, or that went from its nodes. The journal has it by the answers.
+    pub fn note_moved(&self, step: usize, pods: impl IntoIterator<Item = String>) {
+        held(&self.memory).moved.entry(step).or_default().extend(pods);
+    }
+
     /// The lock's keeper while the lock is held.
     pub fn keeper(&self) -> Option<Arc<Keeper>> {
         held(&self.keeper).clone()

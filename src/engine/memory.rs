@@ -4,7 +4,7 @@ use super::gate::Baseline;
 use crate::domain::checklist::Component;
 use crate::domain::debt::Debt;
 use crate::domain::found::Found;
-use crate::domain::ids::{NodeName, RunId};
+use crate::domain::ids::{NodeName, PodKey, RunId};
 use crate::domain::node::NodeRow;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,12 @@ pub struct Memory {
     /// The components before anything was touched; `None` = they were not counted.
     #[serde(default)]
     pub components: Option<Vec<Component>>,
+    /// Pods that the engineer has the drains of this run leave where they are.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub excused: BTreeSet<PodKey>,
+    /// Pods (uid) that were let go or went, by the drain's step: read again from the answers in the journal.
+    #[serde(skip)]
+    pub moved: BTreeMap<usize, BTreeSet<String>>,
     /// The snapshot that was taken.
     pub snapshot: Option<PathBuf>,
     /// Those of further clusters, by their names.

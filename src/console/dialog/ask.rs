@@ -153,8 +153,10 @@ fn automatic_facts(run: &RunView, name: &str) -> Vec<Fact> {
 
 fn abort_facts(run: &RunView, name: &str) -> Vec<Fact> {
     let plan = undo(run);
-    let mut facts =
-        vec![Fact::plain("stops", format!("at {name}; a request that is under way is waited for"))];
+    let mut facts = vec![Fact::plain(
+        "stops",
+        format!("at {name}; a request that is under way has a second to be answered"),
+    )];
     for (at, step) in plan.steps.iter().enumerate() {
         let label = if at == 0 { "undo plan" } else { "" };
         facts.push(Fact::plain(label, format!("{}. {}", at + 1, step.what)));

@@ -1,8 +1,13 @@
 //! What the API server's answer to an eviction means, told by code, reason and cause (`eviction.go`).
 
 use super::TICK;
-use super::ledger::{LONGEST, Wait, jittered};
+use super::entry::State;
+use super::ledger::{LONGEST, Ledger, Turn, Wait, jittered};
 use crate::backend::error::{Error, Refusal};
+use crate::backend::kube::Eviction;
+use crate::domain::config::DrainOptions;
+use crate::domain::ids::{BudgetKey, PodKey};
+use crate::domain::pod::PodRow;
 use crate::domain::report::FailureKind;
 use crate::engine::job::pause;
 use std::time::Duration;
@@ -58,6 +63,62 @@ pub(super) fn next(error: &Error, tries: u32, now: Instant) -> Next {
         }
         Some(Refusal::Conflict) => later(0, Wait::new("it was changed at the same moment")),
         _ => later(0, Wait::new(error.to_string())),
+    }
+}
+
+/// A refusal in kubectl's words, with the causes that kubectl leaves out.
+pub(super) fn complaint(verb: &str, key: &PodKey, error: &Error, state: &State, now: Instant) -> String {
+    let again = match state {
+        State::Held(until, _) | State::Waiting(Wait { again: Some(until), .. }) => {
+            format!(" (will retry after {}s)", until.saturating_duration_since(now).as_secs().max(1))
+        }
+        _ => String::new(),
+    };
+    let causes = error.causes.join(": ");
+    let why = if causes.is_empty() { error.message.clone() } else { format!("{} {causes}", error.message) };
+    format!("error when {verb} pods/\"{}\" -n \"{}\"{again}: {why}", key.name, key.namespace)
+}
+
+pub(super) fn clear(ledger: &mut Ledger, budget: Option<&BudgetKey>) {
+    if let Some(budget) = budget {
+        ledger.cleared(budget);
+    }
+}
+
+pub(super) fn ask(options: &DrainOptions, ledger: &Ledger, row: &PodRow, now: Instant) -> Turn {
+    if options.disable_eviction { Turn::Now(None) } else { ledger.turn(row, now) }
+}
+
+/// Refused on behalf of a budget: its status says when; where the pod was not counted against it, some time does.
+pub(super) fn at_budget(error: &Error, sent: Option<&BudgetKey>, ledger: &mut Ledger, now: Instant) -> State {
+    use Refusal::{BudgetBroken, BudgetFull, BudgetStale};
+    if let Some(budget) = sent {
+        return State::Waiting(ledger.refused(budget, error, now));
+    }
+    let named = match &error.refusal {
+        Some(BudgetFull { budget, .. } | BudgetStale { budget } | BudgetBroken { budget, .. }) => {
+            budget.clone()
+        }
+        _ => None,
+    };
+    let wait = match named {
+        Some(budget) => ledger.refused(&budget, error, now),
+        None => Wait::new(error.message.clone()),
+    };
+    let until = wait.again.unwrap_or(now + jittered(Duration::from_secs(5)));
+    State::Held(until, wait)
+}
+
+/// The account of a budget after an eviction that is over: it was let go, or came to nothing.
+pub(super) fn settle(
+    ledger: &mut Ledger,
+    budget: Option<&BudgetKey>,
+    answer: &Result<Eviction, Error>,
+    now: Instant,
+) {
+    match (answer, budget) {
+        (Ok(Eviction::Accepted), Some(budget)) => ledger.accepted(budget, now),
+        (_, budget) => clear(ledger, budget),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The board of one node: every pod that has to go, what it waits for, and what the answers mean. Pure but for instants.
 
-use super::answer::{Next, is_final, next};
+use super::answer::{Next, ask, at_budget, clear, complaint, is_final, next, settle};
 use super::entry::{Entry, Host, State};
 use super::ledger::{Ledger, Turn, Wait};
 use super::reserved::Reserved;
@@ -53,8 +53,12 @@ pub(super) struct Board {
     strangers: BTreeMap<PodKey, String>,
     /// Pods that stay by the engineer's word.
     excused: BTreeSet<PodKey>,
-    /// Pods that an earlier attempt moved.
-    earlier: usize,
+    /// Evictions on their way, each on the account of a budget: an answer settles it, also when the pod has vanished before.
+    sent: BTreeMap<PodKey, BudgetKey>,
+    /// Pods (uid) that an earlier attempt moved, and that are not here any more.
+    earlier: BTreeSet<String>,
+    /// Pods (uid) that were let go, or went, since that was last asked.
+    fresh: Vec<String>,
     pub(super) gone: Vec<Gone>,
     /// How long the pods that went took to stop.
     pub(super) stops: Vec<Duration>,
@@ -75,8 +79,8 @@ fn excused() -> Class {
 }
 
 impl Board {
-    /// An empty board; `gone` = pods that an earlier attempt moved.
-    pub(super) fn new(node: NodeName, options: DrainOptions, gone: u64) -> Self {
+    /// An empty board; `earlier` = pods (uid) that an earlier attempt moved.
+    pub(super) fn new(node: NodeName, options: DrainOptions, earlier: BTreeSet<String>) -> Self {
         Self {
             host: Host { name: node.0.clone(), ..Host::default() },
             node,
@@ -87,7 +91,9 @@ impl Board {
             owners: BTreeSet::new(),
             strangers: BTreeMap::new(),
             excused: BTreeSet::new(),
-            earlier: usize::try_from(gone).unwrap_or(0),
+            sent: BTreeMap::new(),
+            earlier,
+            fresh: Vec::new(),
             gone: Vec::new(),
             stops: Vec::new(),
             wave: None,
@@ -138,7 +144,7 @@ impl Board {
             classify(row, &self.options, exists(row, daemonsets), wall())
         };
         if let Some(entry) = self.pods.get_mut(&row.key) {
-            if row.deleting.is_some() && !matches!(entry.state, State::Sent(_) | State::Going(_)) {
+            if row.deleting.is_some() && !matches!(entry.state, State::Sent | State::Going(_)) {
                 entry.state = State::Going(now);
             }
             entry.row = row.clone();
@@ -196,19 +202,25 @@ impl Board {
         let done = if self.options.disable_eviction { "deleted" } else { "evicted" };
         self.news.push((format!("pod/{} {done} (namespace {})", key.name, key.namespace), false));
         self.moved_on(now);
+        self.fresh.push(key.uid.clone());
         let is_for_good = entry.class == Class::Finished;
         self.gone.push(Gone { key: key.clone(), owner: entry.row.owner, is_for_good });
     }
 
-    /// Pods that the engineer has the drain leave where they are, unless they are on their way already.
-    pub(super) fn leave_excused(&mut self, reserved: &Reserved) {
-        for (key, entry) in &mut self.pods {
-            if entry.is_target() && entry.wait().is_some() && reserved.is_excused(key) {
-                entry.class = excused();
-                self.excused.insert(key.clone());
-                self.news.push((format!("{key} is left where it is, by the engineer's word"), true));
-            }
+    /// Pods that are to be left where they are by a word that the engineer has just given, unless they are on their way
+    /// already.
+    pub(super) fn asked_to_leave(&self, reserved: &Reserved) -> Vec<PodKey> {
+        let waiting = self.targets().filter(|(_, entry)| entry.wait().is_some());
+        waiting.map(|(key, _)| key).filter(|key| reserved.is_excused(key)).cloned().collect()
+    }
+
+    /// Leaves a pod where it is from here on, by the engineer's word.
+    pub(super) fn leave(&mut self, key: &PodKey) {
+        if let Some(entry) = self.pods.get_mut(key) {
+            entry.class = excused();
+            self.news.push((format!("{key} is left where it is, by the engineer's word"), true));
         }
+        self.excused.insert(key.clone());
     }
 
     /// The open wave made progress: its patience begins anew.
@@ -266,12 +278,35 @@ impl Board {
 
     /// Pods that went, in earlier attempts too.
     pub(super) fn gone(&self) -> usize {
-        self.earlier + self.gone.len()
+        self.earlier.len() + self.gone.len()
+    }
+
+    /// A pod is seen: one that an earlier attempt let go is not gone yet.
+    pub(super) fn is_here(&mut self, uid: &str) {
+        self.earlier.remove(uid);
+    }
+
+    /// Pods (uid) that were let go, or went, since this was last asked.
+    pub(super) fn take_moved(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Pods that stay by their class.
     pub(super) fn staying(&self) -> usize {
-        self.pods.len() - self.targets().count()
+        self.pods.len() - self.targets().count() - self.left().count()
+    }
+
+    /// Pods that are left where they are by the engineer's word.
+    pub(super) fn left(&self) -> impl Iterator<Item = &PodKey> {
+        self.pods
+            .iter()
+            .filter(|(key, entry)| !entry.is_target() && self.excused.contains(key))
+            .map(|(key, _)| key)
+    }
+
+    /// Pods of which the server was asked, and has not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &PodKey> {
+        self.pods.iter().filter(|(_, entry)| matches!(entry.state, State::Sent)).map(|(key, _)| key)
     }
 
     /// Pods that are here and are left alone, with the reason.
@@ -317,11 +352,14 @@ impl Board {
                     continue;
                 }
             };
-            if budget.as_ref().is_some_and(|budget| !ledger.sent(budget, &key.name, now)) {
-                entry.state = State::Waiting(Wait::new("next in turn"));
-                continue;
+            if let Some(budget) = budget {
+                if !ledger.sent(&budget, &key.name, now) {
+                    entry.state = State::Waiting(Wait::new("next in turn"));
+                    continue;
+                }
+                self.sent.insert(key.clone(), budget);
             }
-            entry.state = State::Sent(budget);
+            entry.state = State::Sent;
             ready.push(key.clone());
         }
         let verb = if self.options.disable_eviction { "deleting" } else { "evicting" };
@@ -335,7 +373,7 @@ impl Board {
             match &entry.state {
                 State::Waiting(_) => {}
                 State::Held(until, _) if *until <= now => {}
-                State::Held(..) | State::Sent(_) | State::Going(_) => continue,
+                State::Held(..) | State::Sent | State::Going(_) => continue,
             }
             entry.state = State::Waiting(match ask(&self.options, ledger, &entry.row, now) {
                 Turn::Now(_) => Wait::default(),
@@ -386,20 +424,18 @@ impl Board {
         ledger: &mut Ledger,
         now: Instant,
     ) -> Answer {
-        let Some(entry) = self.pods.get_mut(key) else { return Answer::GoOn };
-        let budget = match &entry.state {
-            State::Sent(budget) => budget.clone(),
-            _ => None,
+        let budget = self.sent.remove(key);
+        let Some(entry) = self.pods.get_mut(key) else {
+            // it vanished before its answer came: what its budget was held for is over all the same
+            settle(ledger, budget.as_ref(), answer, now);
+            return Answer::GoOn;
         };
         let error = match answer {
-            Ok(done) => {
+            Ok(_) => {
                 entry.state = State::Going(now);
+                self.fresh.push(key.uid.clone());
                 self.wave = self.wave.map(|(wave, _)| (wave, now));
-                match (done, &budget) {
-                    (Eviction::Accepted, Some(budget)) => ledger.accepted(budget, now),
-                    (Eviction::Gone, Some(budget)) => ledger.cleared(budget),
-                    (_, None) => {}
-                }
+                settle(ledger, budget.as_ref(), answer, now);
                 return Answer::GoOn;
             }
             Err(error) => error,
@@ -452,47 +488,4 @@ impl Board {
         });
         held.min()
     }
-}
-
-/// A refusal in kubectl's words, with the causes that kubectl leaves out.
-fn complaint(verb: &str, key: &PodKey, error: &Error, state: &State, now: Instant) -> String {
-    let again = match state {
-        State::Held(until, _) | State::Waiting(Wait { again: Some(until), .. }) => {
-            format!(" (will retry after {}s)", until.saturating_duration_since(now).as_secs().max(1))
-        }
-        _ => String::new(),
-    };
-    let causes = error.causes.join(": ");
-    let why = if causes.is_empty() { error.message.clone() } else { format!("{} {causes}", error.message) };
-    format!("error when {verb} pods/\"{}\" -n \"{}\"{again}: {why}", key.name, key.namespace)
-}
-
-fn clear(ledger: &mut Ledger, budget: Option<&BudgetKey>) {
-    if let Some(budget) = budget {
-        ledger.cleared(budget);
-    }
-}
-
-fn ask(options: &DrainOptions, ledger: &Ledger, row: &PodRow, now: Instant) -> Turn {
-    if options.disable_eviction { Turn::Now(None) } else { ledger.turn(row, now) }
-}
-
-/// Refused on behalf of a budget: its status says when; where the pod was not counted against it, some time does.
-fn at_budget(error: &Error, sent: Option<&BudgetKey>, ledger: &mut Ledger, now: Instant) -> State {
-    use crate::backend::error::Refusal::{BudgetBroken, BudgetFull, BudgetStale};
-    if let Some(budget) = sent {
-        return State::Waiting(ledger.refused(budget, error, now));
-    }
-    let named = match &error.refusal {
-        Some(BudgetFull { budget, .. } | BudgetStale { budget } | BudgetBroken { budget, .. }) => {
-            budget.clone()
-        }
-        _ => None,
-    };
-    let wait = match named {
-        Some(budget) => ledger.refused(&budget, error, now),
-        None => Wait::new(error.message.clone()),
-    };
-    let until = wait.again.unwrap_or(now + super::ledger::jittered(Duration::from_secs(5)));
-    State::Held(until, wait)
 }

@@ -2,7 +2,6 @@
 
 use super::ledger::Wait;
 use crate::domain::drain::Class;
-use crate::domain::ids::BudgetKey;
 use crate::domain::pod::PodRow;
 use crate::domain::time::{Stamp, brief};
 use crate::domain::wave::Wave;
@@ -25,8 +24,8 @@ pub(super) struct Host {
 pub(super) enum State {
     /// Not sent, and why not yet.
     Waiting(Wait),
-    /// On its way, on the account of a budget.
-    Sent(Option<BudgetKey>),
+    /// On its way.
+    Sent,
     /// Refused; not sent again before.
     Held(Instant, Wait),
     /// Accepted, or being deleted anyway: only waited for, since.
@@ -71,7 +70,7 @@ impl Entry {
     pub(super) fn wait(&self) -> Option<&Wait> {
         match &self.state {
             State::Waiting(wait) | State::Held(_, wait) => Some(wait),
-            State::Sent(_) | State::Going(_) => None,
+            State::Sent | State::Going(_) => None,
         }
     }
 
@@ -115,7 +114,7 @@ impl Entry {
             State::Waiting(wait) if wait.why.is_empty() => "waiting".to_owned(),
             State::Waiting(wait) => with_count_down(wait, wait.again, now),
             State::Held(until, wait) => with_count_down(wait, Some(*until), now),
-            State::Sent(_) => "evicting".to_owned(),
+            State::Sent => "evicting".to_owned(),
             State::Going(_) => match self.row.deleting {
                 Some(end) if end >= wall && self.row.finalizers.is_empty() => {
                     format!("terminating, {} of grace left", brief(whole(end.since(wall))))
@@ -139,7 +138,7 @@ impl Entry {
             State::Held(..) => 2,
             State::Waiting(wait) if wait.budget.is_some() => 3,
             State::Waiting(_) => 4,
-            State::Sent(_) => 5,
+            State::Sent => 5,
             State::Going(_) => 6,
         }
     }

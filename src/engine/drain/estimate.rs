@@ -63,7 +63,7 @@ pub(super) fn rest(board: &Board, ledger: &Ledger, now: Instant) -> Rest {
                     *queues.entry(budget).or_default() += 1;
                 }
             }
-            State::Waiting(_) | State::Held(..) | State::Sent(_) => longest = longest.max(own),
+            State::Waiting(_) | State::Held(..) | State::Sent => longest = longest.max(own),
             State::Going(since) => longest = longest.max(own.saturating_sub(now - *since)),
         }
     }

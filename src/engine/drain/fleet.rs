@@ -25,6 +25,8 @@ use tokio::time::Instant;
 
 /// Progress is told at most this often.
 const SHOWN: Duration = Duration::from_millis(100);
+/// A drain that is told to stop waits so long for the answers to what it has sent; the driver gives it hardly more.
+const LAST_ANSWERS: Duration = Duration::from_millis(900);
 
 type Flight = BoxFuture<'static, (usize, PodKey, Result<Eviction, Error>)>;
 
@@ -66,14 +68,18 @@ pub(super) struct Fleet<'a> {
 impl<'a> Fleet<'a> {
     /// Nothing is asked yet.
     pub(super) fn new(job: &'a Job, nodes: Vec<NodeName>) -> Self {
+        let memory = job.memory();
         // pods that an earlier attempt moved still count as moved
-        let moved = job.shared.voice.last_progress(job.index).and_then(|progress| progress.done);
+        let mut earlier = memory.moved.get(&job.index).cloned().unwrap_or_default();
         let options = job.shared.plan.drain.clone();
-        let earlier = |index: usize| if index == 0 { moved.unwrap_or(0) } else { 0 };
-        let each = nodes.iter().enumerate();
+        let mut board = |node: &NodeName| {
+            let mut board = Board::new(node.clone(), options.clone(), std::mem::take(&mut earlier));
+            memory.excused.iter().for_each(|pod| board.leave(pod));
+            board
+        };
         Self {
             job,
-            boards: each.map(|(at, node)| Board::new(node.clone(), options.clone(), earlier(at))).collect(),
+            boards: nodes.iter().map(&mut board).collect(),
             standing: nodes.iter().map(|_| Standing::Queued).collect(),
             cordoned: vec![None; nodes.len()],
             options,
@@ -102,7 +108,7 @@ impl<'a> Fleet<'a> {
             tokio::select! {
                 biased;
                 () = self.job.cancel.cancelled() => {
-                    return Err(Report::new(FailureKind::Cancelled, "the drain was stopped; nothing more is sent"));
+                    return self.stop(flights).await;
                 }
                 Some(answer) = flights.next(), if !flights.is_empty() => {
                     self.answered(answer)?;
@@ -120,9 +126,7 @@ impl<'a> Fleet<'a> {
                 Ok(()) = holds.changed() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
-            for board in &mut self.boards {
-                board.leave_excused(&self.job.backends().reserved);
-            }
+            self.leave_excused()?;
             self.tell().await;
             if !self.is_known() {
                 if !self.trouble.is_empty() {
@@ -139,6 +143,45 @@ impl<'a> Fleet<'a> {
             if let Some(ending) = self.ending() {
                 return ending;
             }
+        }
+    }
+
+    /// Told to stop: nothing more is sent, and what was sent gets a moment to be answered.
+    async fn stop(mut self, mut flights: FuturesUnordered<Flight>) -> Ending {
+        let end = Instant::now() + LAST_ANSWERS;
+        while let Ok(Some(answer)) = tokio::time::timeout_at(end, flights.next()).await {
+            // whatever it means for the drain: it ends anyway
+            let _ = self.answered(answer);
+        }
+        self.shown = None;
+        self.show();
+        let sent = self.boards.iter().flat_map(|board| board.unanswered().map(|key| change_of(board, key)));
+        let sent: Vec<String> = sent.collect();
+        if !sent.is_empty() {
+            self.job.warn(format!("asked for, answer not seen: {}", sent.join(", "))).await;
+        }
+        self.tell().await;
+        Err(Report::new(FailureKind::Cancelled, "the drain was stopped; nothing more is sent"))
+    }
+
+    /// Heeds the engineer's word about pods that are to stay: it is on the disk before it counts.
+    fn leave_excused(&mut self) -> Result<(), Report> {
+        let reserved = &self.job.backends().reserved;
+        for board in &mut self.boards {
+            for pod in board.asked_to_leave(reserved) {
+                self.job.remember(|memory| memory.excused.extend([pod.clone()]))?;
+                board.leave(&pod);
+                reserved.heed(&pod);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts pods that were let go or went, for this attempt and later ones.
+    fn count_moved(&mut self) {
+        let moved: Vec<String> = self.boards.iter_mut().flat_map(Board::take_moved).collect();
+        if !moved.is_empty() {
+            self.job.shared.note_moved(self.job.index, moved);
         }
     }
 
@@ -209,7 +252,9 @@ impl<'a> Fleet<'a> {
     ) -> Result<(), Report> {
         let board = &mut self.boards[at];
         self.job.answered_lightly(&change_of(board, &key), &answer);
-        match board.answered(&key, &answer, &mut self.ledger, Instant::now()) {
+        let meant = board.answered(&key, &answer, &mut self.ledger, Instant::now());
+        self.count_moved();
+        match meant {
             Answer::GoOn => Ok(()),
             Answer::Quiet(until) => {
                 self.quiet = self.quiet.max(Some(until));
@@ -270,7 +315,9 @@ impl<'a> Fleet<'a> {
 
     /// When something is to be looked at although nothing was seen.
     fn wake(&self, now: Instant) -> Instant {
-        let held = self.boards.iter().filter_map(Board::next_wake);
+        // nobody asks for the pods of a node that was given up
+        let active = self.boards.iter().zip(&self.standing).filter(|(_, s)| matches!(s, Standing::Active(_)));
+        let held = active.filter_map(|(board, _)| board.next_wake());
         let times = held.chain(self.ledger.next_wake()).chain(self.quiet);
         let next = times.min().unwrap_or(now + TICK);
         // what is due and cannot be sent (the lock, the quiet) is no reason to hurry
@@ -309,7 +356,9 @@ impl<'a> Fleet<'a> {
             nodes: (self.nodes.len() > 1).then(|| (ended.count(), self.nodes.len())),
             is_listing: !self.is_known(),
         };
-        let progress = progress(&self.boards, &self.ledger, &self.elsewhere, &over, now);
+        let mut progress = progress(&self.boards, &self.ledger, &self.elsewhere, &over, now);
+        let moved = self.job.memory().moved.get(&self.job.index).map_or(0, BTreeSet::len);
+        progress.moved = u64::try_from(moved).ok();
         if self.shown.as_ref().is_none_or(|(_, shown)| *shown != progress) {
             self.job.progress(progress.clone());
         }
@@ -367,11 +416,15 @@ impl<'a> Fleet<'a> {
                 others.len()
             )),
         }
-        let strangers: Vec<String> = self.boards.iter().flat_map(Board::strangers).collect();
-        if strangers.is_empty() {
+        let mut doubts: Vec<String> = self.boards.iter().flat_map(Board::strangers).collect();
+        let left: Vec<String> = self.boards.iter().flat_map(Board::left).map(PodKey::to_string).collect();
+        if !left.is_empty() {
+            doubts.push(format!("left by the engineer's word: {}", left.join(", ")));
+        }
+        if doubts.is_empty() {
             return Outcome::Done(words);
         }
-        Outcome::Warned(format!("{words}; {}", strangers.join("; ")))
+        Outcome::Warned(format!("{words}; {}", doubts.join("; ")))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Who has the word at which budget, in this process: one eviction on its way at most, or a resolution that needs the
-//! room for itself; and which pods are to be left alone. All drains and resolutions of a process share one [`Reserved`].
+//! room for itself; and the engineer's word about pods that a drain is to leave alone. All drains and resolutions of a process share one [`Reserved`].
 
 use crate::domain::ids::{BudgetKey, PodKey};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// What a budget is held for.
@@ -19,13 +20,16 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Reserved {
     held: Arc<watch::Sender<BTreeMap<BudgetKey, Purpose>>>,
-    /// Pods that the drains of this process leave where they are, by the engineer's word.
-    excused: Arc<Mutex<BTreeSet<PodKey>>>,
+    /// Pods that a drain is to leave where they are, by the engineer's word; it has not heeded that yet.
+    excused: Arc<watch::Sender<BTreeSet<PodKey>>>,
 }
 
 impl Default for Reserved {
     fn default() -> Self {
-        Self { held: Arc::new(watch::Sender::new(BTreeMap::new())), excused: Arc::default() }
+        Self {
+            held: Arc::new(watch::Sender::new(BTreeMap::new())),
+            excused: Arc::new(watch::Sender::new(BTreeSet::new())),
+        }
     }
 }
 
@@ -56,16 +60,25 @@ impl Reserved {
         }
     }
 
-    /// Has the drains of this process leave a pod where it is.
-    pub fn excuse(&self, pod: &PodKey) {
-        self.excused.lock().unwrap_or_else(PoisonError::into_inner).insert(pod.clone());
+    /// Has the drain that waits for a pod leave it where it is; `false` = none heeded that in time, and none will.
+    pub async fn excuse(&self, pod: &PodKey, patience: Duration) -> bool {
+        let mut heeded = self.excused.subscribe();
+        self.excused.send_modify(|pods| pods.extend([pod.clone()]));
+        let plea = Plea { pod: pod.clone(), reserved: self.clone() };
         // whoever waits for a budget looks again
         self.held.send_modify(|_| {});
+        let _ = tokio::time::timeout(patience, heeded.wait_for(|pods| !pods.contains(pod))).await;
+        !plea.withdraw()
     }
 
-    /// Whether a pod is to be left where it is.
+    /// Whether a drain that waits for a pod is to leave it where it is.
     pub fn is_excused(&self, pod: &PodKey) -> bool {
-        self.excused.lock().unwrap_or_else(PoisonError::into_inner).contains(pod)
+        self.excused.borrow().contains(pod)
+    }
+
+    /// A drain leaves the pod: the word was for it alone.
+    pub fn heed(&self, pod: &PodKey) {
+        self.excused.send_if_modified(|pods| pods.remove(pod));
     }
 
     /// What a budget is held for now.
@@ -76,6 +89,25 @@ impl Reserved {
     /// Tells whenever a budget is taken or given back.
     pub fn changes(&self) -> watch::Receiver<BTreeMap<BudgetKey, Purpose>> {
         self.held.subscribe()
+    }
+}
+
+/// An engineer's word about a pod, which ends with whoever passes it on.
+struct Plea {
+    pod: PodKey,
+    reserved: Reserved,
+}
+
+impl Plea {
+    /// `true` = it still was not heeded.
+    fn withdraw(&self) -> bool {
+        self.reserved.excused.send_if_modified(|pods| pods.remove(&self.pod))
+    }
+}
+
+impl Drop for Plea {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) fn progress(
         text,
         done: u64::try_from(gone).ok(),
         total: u64::try_from(total).ok(),
+        moved: None,
         deadline: None,
         items: items.into_iter().map(|(_, words)| words).collect(),
         ended: ended(boards, elsewhere),

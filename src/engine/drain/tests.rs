@@ -1,5 +1,7 @@
 //! The ledger and the board, with answers made by hand.
 
+mod late;
+
 use super::board::{Answer, Board};
 use super::ledger::{Ledger, Turn};
 use super::reserved::{Purpose, Reserved};
@@ -15,7 +17,7 @@ use crate::domain::pod::{Owner, Phase, PodRow};
 use crate::domain::report::FailureKind;
 use crate::domain::run::Progress;
 use crate::domain::selector::Selector;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -82,7 +84,7 @@ impl Desk {
     }
 
     fn with(options: DrainOptions, pods: Vec<PodRow>, budgets: Vec<BudgetRow>, reserved: Reserved) -> Self {
-        let board = Board::new("w1".into(), options, 0);
+        let board = Board::new("w1".into(), options, BTreeSet::new());
         let mut desk = Self { board, ledger: Ledger::new(reserved), elsewhere: Successors::new(true) };
         desk.ledger.apply(Delta::Reset(budgets));
         desk.see(Delta::Reset(pods));
@@ -317,7 +319,7 @@ async fn no_server_makes_the_drain_wait_for_hours() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_that_cannot_list_says_so() {
     let over = Over { trouble: Some("connection refused"), is_listing: true, ..Over::default() };
-    let boards = [Board::new("w1".into(), DrainOptions::default(), 0)];
+    let boards = [Board::new("w1".into(), DrainOptions::default(), BTreeSet::new())];
     let text = progress(&boards, &Ledger::default(), &Successors::new(true), &over, Instant::now()).text;
     assert!(text.starts_with("listing the pods") && text.ends_with("connection refused"), "{text}");
 }

@@ -8,7 +8,7 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Progress, RunChange, RunEvent, RunState, RunView};
 use crate::domain::standing::About;
 use crate::domain::time::Stamp;
-use crate::domain::undo::{claims, holds_lock, left_without_lock};
+use crate::domain::undo::{claims, holds_lock, left_unsaid, left_without_lock};
 use crate::engine::memory::Memory;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -83,13 +83,19 @@ impl Record {
     /// What it left changed, in words: its own last word, or what its steps add up to.
     pub fn left(&self) -> Vec<String> {
         let mut words = match &self.view {
-            Some(view) if view.ended.is_some() => return view.left.clone(),
+            Some(view) if view.ended.is_some() => view.left.clone(),
             Some(view) => left_by(view, self.state(), self.is_alive),
             None => Vec::new(),
         };
+        // what a run that is done asked for was seen to be so; an abort has looked at all but pods
+        let counts = |change: &&String| match self.state() {
+            RunState::Done => false,
+            RunState::Aborted => is_pod_change(change),
+            _ => true,
+        };
         if !self.is_alive {
-            words
-                .extend(self.unanswered.iter().map(|change| format!("asked for, answer not seen: {change}")));
+            let open = self.unanswered.iter().filter(counts);
+            words.extend(open.map(|change| format!("asked for, answer not seen: {change}")));
         }
         words
     }
@@ -141,18 +147,14 @@ impl Record {
     }
 }
 
-/// What a run without a last word left. Nobody marked its lock: it just is not renewed any more.
+/// What a run without a last word left, or has changed so far.
 fn left_by(view: &RunView, state: RunState, is_alive: bool) -> Vec<String> {
+    if !is_alive {
+        return left_unsaid(view, state);
+    }
     let mut words = left_without_lock(view, state);
     if holds_lock(view) {
-        let id = &view.id;
-        words.push(if is_alive {
-            format!("the maintenance lock is held for run {id}")
-        } else {
-            format!(
-                "the maintenance lock was not given back, and nobody renews it: pitstop runs resume {id}, or runs abort {id}"
-            )
-        });
+        words.push(format!("the maintenance lock is held for run {}", view.id));
     }
     words
 }
@@ -275,7 +277,7 @@ fn add(record: &mut Record, line: Line) {
         }
         Line::Result { at, step, change, done, words } => {
             if done && is_pod_change(&change) {
-                count_moved(record, step);
+                count_moved(record, step, &change);
             }
             let open = |known: &&mut Change| known.words == change && known.answer.is_none();
             if let Some(known) = record.changes.iter_mut().rev().find(open) {
@@ -283,7 +285,10 @@ fn add(record: &mut Record, line: Line) {
             }
             record.unanswered.retain(|open| *open != change);
         }
-        Line::Memory { memory, .. } => record.memory = *memory,
+        Line::Memory { memory, .. } => {
+            let moved = std::mem::take(&mut record.memory.moved);
+            record.memory = Memory { moved, ..*memory };
+        }
     }
 }
 
@@ -292,11 +297,14 @@ pub(super) fn is_pod_change(change: &str) -> bool {
     (change.starts_with("evict ") || change.starts_with("delete ")) && change.ends_with(')')
 }
 
-/// The progress of a drain is not journalled, its answers are.
-fn count_moved(record: &mut Record, step: usize) {
+/// The progress of a drain is not journalled, its answers are: each pod counts once, however often it was asked for.
+fn count_moved(record: &mut Record, step: usize, change: &str) {
+    let uid = change.rsplit_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(change);
+    let moved = record.memory.moved.entry(step).or_default();
+    moved.insert(uid.to_owned());
+    let count = u64::try_from(moved.len()).ok();
     let Some(view) = record.view.as_mut().and_then(|view| view.steps.get_mut(step)) else { return };
-    let progress = view.progress.get_or_insert_with(Progress::default);
-    progress.done = Some(progress.done.unwrap_or(0) + 1);
+    view.progress.get_or_insert_with(Progress::default).moved = count;
 }
 
 /// Its writer holds a lock as long as it lives.

@@ -84,6 +84,38 @@ fn a_run_that_was_killed_is_an_orphan_and_tells_what_it_left() {
 }
 
 #[test]
+fn what_was_not_answered_is_told_of_a_run_that_ended_too() {
+    for (state, is_told) in [(RunState::Aborted, true), (RunState::Failed, true), (RunState::Done, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = begun(dir.path());
+        let change = "evict shop/web-1 (u1)".to_owned();
+        journal.write(&Line::Intent { at: Stamp(3000), step: 1, change }, true).unwrap();
+        journal.event(&event(RunChange::Finished { state, left: Vec::new() })).unwrap();
+        let path = journal.path().to_owned();
+        drop(journal);
+        let left = read(&path).unwrap().left();
+        assert_eq!(left.iter().any(|words| words.contains("evict shop/web-1 (u1)")), is_told, "{state:?}");
+    }
+}
+
+#[test]
+fn a_pod_that_was_let_go_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = begun(dir.path());
+    for uid in ["u1", "u2", "u1"] {
+        let change = format!("evict shop/web ({uid})");
+        journal.write(&Line::Intent { at: Stamp(3000), step: 1, change: change.clone() }, true).unwrap();
+        let line = Line::Result { at: Stamp(3001), step: 1, change, done: true, words: String::new() };
+        journal.write(&line, true).unwrap();
+        let memory = Box::default();
+        journal.write(&Line::Memory { at: Stamp(3002), memory }, true).unwrap();
+    }
+    let record = read(journal.path()).unwrap();
+    assert_eq!(record.memory.moved[&1].len(), 2);
+    assert_eq!(record.view.unwrap().steps[1].progress.as_ref().and_then(|progress| progress.moved), Some(2));
+}
+
+#[test]
 fn a_line_broken_in_the_middle_is_an_error_with_its_number() {
     let dir = tempfile::tempdir().unwrap();
     let journal = begun(dir.path());

@@ -23,8 +23,8 @@ pub(super) async fn residual(job: &Job) -> Ending {
                 count(stay.len(), "pod")
             )));
         }
-        let reserved = &job.backends().reserved;
-        let left = others.iter().filter(|pod| reserved.is_excused(&pod.key)).count();
+        let excused = job.memory().excused;
+        let left = others.iter().filter(|pod| excused.contains(&pod.key)).count();
         let others: Vec<String> = others.iter().map(|pod| pod.key.to_string()).collect();
         if volumes.is_empty() && left == others.len() && left > 0 {
             return Ok(Outcome::Warned(format!("left by the engineer's word: {}", others.join(", "))));

@@ -73,12 +73,17 @@ impl Fleet<'_> {
             }
             let now = Instant::now();
             let nodes = &self.nodes;
+            if let Some(first) = self.boards.first_mut() {
+                let here = |row: &&PodRow| row.node.as_ref().is_some_and(|node| nodes.contains(node));
+                rows.iter().filter(here).for_each(|row| first.is_here(&row.key.uid));
+            }
             self.elsewhere.changed(&delta, |node| nodes.contains(node));
             for (at, known) in self.boards.iter_mut().enumerate() {
                 if board.is_none_or(|only| only == at) {
                     known.pods_changed(&delta, &self.daemonsets, now);
                 }
             }
+            self.count_moved();
         }
         Ok(())
     }
