@@ -123,7 +123,8 @@ impl Cluster {
         self.change(held, "renew the maintenance lease", &body).await
     }
 
-    /// Gives the lease back; with a tombstone it stays, marked as left behind by a failed run.
+    /// Gives the lease back; with a tombstone it stays, marked as left behind by a failed run. One that nobody holds, or that
+    /// is not there any more, is given back: the answer to an earlier request may have been lost.
     ///
     /// # Errors
     /// [`LeaseRefused::Held`] = it is somebody else's by now, and was left alone.
@@ -143,7 +144,17 @@ impl Cluster {
             }),
             None => given_back(&held.uid, &held.version),
         };
-        self.change(&mut held.clone(), "release the maintenance lease", &body).await
+        match self.change(&mut held.clone(), "release the maintenance lease", &body).await {
+            Err(LeaseRefused::Failed(error))
+                if error.kind == FailureKind::NotFound && tombstone.is_none() =>
+            {
+                match self.lease_read(&held.claim.namespace).await? {
+                    None => Ok(()),
+                    Some(_) => Err(LeaseRefused::Failed(error)),
+                }
+            }
+            changed => changed,
+        }
     }
 
     /// Clears a lease that another run left behind, while it still is as it was `seen`. The caller has made sure that

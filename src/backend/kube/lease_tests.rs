@@ -178,3 +178,15 @@ async fn a_lost_race_names_the_winner() {
     let permit = permit(Kind::Reboot, "cp-1");
     assert_eq!(holder(api.lease_take(&claim("ann", false), &permit).await.unwrap_err()), "eve@desk");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_given_back_once_more_when_the_answer_was_lost() {
+    let (api, state) = server();
+    let permit = permit(Kind::Reboot, "cp-1");
+    let ann = api.lease_take(&claim("ann", false), &permit).await.unwrap();
+    api.lease_release(&ann, None, &permit).await.unwrap();
+    api.lease_release(&ann, None, &permit).await.expect("nobody holds it any more");
+    assert!(api.lease_release(&ann, Some("drain failed"), &permit).await.is_err(), "nothing can be marked");
+    *state.lock().unwrap() = Value::Null;
+    api.lease_release(&ann, None, &permit).await.expect("it is not there any more");
+}
