@@ -188,6 +188,7 @@ pub(super) async fn follow(
             () = signals.next() => {
                 interrupts += 1;
                 if interrupts > 1 {
+                    desk.leave();
                     return Ok(Exit::Interrupted);
                 }
                 super::notice("interrupted: the run stops where it is; once more to leave at once");

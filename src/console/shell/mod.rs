@@ -78,12 +78,18 @@ pub async fn run(options: ConsoleOptions) -> Result<Vec<String>, Report> {
 /// What was not over when the console was quit.
 fn farewell(model: &Model) -> Vec<String> {
     use crate::domain::run::RunState;
+    use crate::domain::undo::left_unsaid;
     let mut lines = Vec::new();
     for run in model.runs.iter().filter(|run| run.state != RunState::Done && run.state != RunState::Aborted) {
         let step = run.current().and_then(|step| run.steps.get(step));
         let at = step.map(|view| format!(" at {}", view.step.kind.name())).unwrap_or_default();
         lines.push(format!("run {} was interrupted{at}", run.id));
-        lines.extend(run.left.iter().map(|left| format!("  left changed: {left}")));
+        let left = match run.ended {
+            Some(_) => run.left.clone(),
+            // its task was still at work when the patience was over
+            None => left_unsaid(run, RunState::Interrupted),
+        };
+        lines.extend(left.iter().map(|left| format!("  left changed: {left}")));
         lines.push(format!("  look at it with: pitstop runs show {}", run.id));
     }
     lines

@@ -10,6 +10,7 @@ use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::plan::Kind;
 use crate::domain::report::Report;
 use crate::domain::run::{RunChange, RunCommand, RunEvent, RunState, RunView};
+use crate::domain::undo::left_unsaid;
 
 /// A run goes on. A new one is opened, as the engineer has just asked for it; a reboot takes the focus too.
 pub(super) fn event(model: &mut Model, event: &RunEvent) -> Vec<Effect> {
@@ -53,6 +54,7 @@ pub(super) fn lost(model: &mut Model, op: OpId, report: &Report) -> Vec<Effect> 
     if let Some(run) = run {
         run.state = RunState::Interrupted;
         run.ended = Some(model.now);
+        run.left = left_unsaid(run, RunState::Interrupted);
     } else if !was_starting {
         return Vec::new();
     }

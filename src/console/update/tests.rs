@@ -453,8 +453,10 @@ fn quitting_asks_only_while_something_lives() {
 #[test]
 fn a_run_that_is_lost_is_over() {
     let mut model = with_run(&[StepKind::Cordon]);
+    end(&mut model, 0, Outcome::Done("cordoned".into()), RunState::Running);
     update(&mut model, Msg::RunLost(OpId(1), Report::new(FailureKind::Unexpected, "its task ended")));
     assert_eq!(model.runs[0].state, RunState::Interrupted);
+    assert!(model.runs[0].left[0].contains("is cordoned by this run"), "{:?}", model.runs[0].left);
     assert_eq!(model.live_runs().count(), 0);
 }
 

@@ -5,6 +5,7 @@ use crate::domain::ids::NodeName;
 use crate::domain::plan::{Kind, Step, StepKind};
 use crate::domain::report::Report;
 use crate::domain::run::{Outcome, RunChange, RunCommand, RunEvent, RunState, RunView, StepState};
+use crate::domain::undo::left_unsaid;
 use crate::headless::crier::Crier;
 use crate::headless::prompt::{self, Prompt};
 use crate::headless::takeover::advise;
@@ -66,6 +67,20 @@ impl Desk {
         let exit = self.exit(was_interrupted);
         self.crier.finish().await;
         exit
+    }
+
+    /// The last words when nobody waits for the run's own: what it leaves as far as it is known, and how to go on.
+    pub(super) fn leave(&self) {
+        let Some(view) = self.view.as_ref().filter(|view| view.ended.is_none()) else { return };
+        let left = left_unsaid(view, RunState::Interrupted);
+        notice(&format!("run {} is left in the middle", view.id));
+        for words in &left {
+            notice(&format!("left: {words}"));
+        }
+        if !left.is_empty() {
+            let id = &view.id;
+            notice(&format!("go on with it: pitstop runs resume {id}; put it back: pitstop runs abort {id}"));
+        }
     }
 
     fn keep(&mut self, event: &RunEvent) {
