@@ -97,7 +97,8 @@ impl Cluster {
     ) -> Result<Eviction, Error> {
         permit.check(&Change::Evict(node))?;
         let to = path(&["api", "v1", "namespaces", &pod.namespace, "pods", &pod.name]);
-        let ask = Ask::delete("delete pod", pod.to_string(), to, &DeleteOptions::new(pod, grace));
+        let mut ask = Ask::delete("delete pod", pod.to_string(), to, &DeleteOptions::new(pod, grace));
+        ask.eviction = Some(pod.clone());
         self.removed(pod, self.inner.ask(&ask).await.map(drop)).await
     }
 
@@ -117,7 +118,8 @@ impl Cluster {
         let mut options = DeleteOptions::new(pod, None);
         options.preconditions.resource_version = Some(version);
         let to = path(&["api", "v1", "namespaces", &pod.namespace, "pods", &pod.name]);
-        let ask = Ask::delete("delete pod", pod.to_string(), to, &options);
+        let mut ask = Ask::delete("delete pod", pod.to_string(), to, &options);
+        ask.eviction = Some(pod.clone());
         self.removed(pod, self.inner.ask(&ask).await.map(drop)).await
     }
 

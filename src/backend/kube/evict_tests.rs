@@ -120,3 +120,12 @@ async fn deletion_past_the_budget_keeps_the_precondition() {
         (&json!("u"), &json!(0))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_not_allowed_names_its_right() {
+    let (api, _) = cluster(|_| async { failure(403, "Forbidden", "pods is forbidden") });
+    let permit = permit(Kind::Drain, "w");
+    let error = api.delete_pod(&pod("web-1", "u"), &"w".into(), None, &permit).await.unwrap_err();
+    assert_eq!(error.refusal, Some(Refusal::Forbidden("delete pods in namespace shop".into())));
+    assert!(error.hint.is_some_and(|hint| hint.contains("verbs: [\"delete\"]")));
+}

@@ -1,7 +1,7 @@
 //! Failures of requests, told apart by code, reason and the chain of sources, and put in words for people.
 
 use super::refusal;
-use super::request::Ask;
+use super::request::{Ask, pause};
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
 use crate::domain::text::clean;
@@ -71,18 +71,14 @@ pub(super) fn status(ask: &Ask, code: u16, retry_after: Option<Duration>, body: 
     let status = Status { code, ..Status::read(body) };
     let error = said(ask, &status, retry_after, who);
     match &ask.eviction {
-        Some(pod) => refusal::refused(pod, &status, error),
+        Some(pod) => refusal::refused(pod, ask.right(), &status, error),
         None => error,
     }
 }
 
 /// A failure `Status` in words.
 pub(super) fn said(ask: &Ask, status: &Status, retry_after: Option<Duration>, who: &Who) -> Error {
-    let asked = status
-        .details
-        .as_ref()
-        .filter(|details| details.retry_after_seconds > 0)
-        .map(|details| Duration::from_secs(details.retry_after_seconds));
+    let asked = status.details.as_ref().and_then(|details| pause(details.retry_after_seconds));
     let code = status.code;
     let mut error = Error::new(kind(status), ask.op, &ask.target, words(code, status)).with_code(code);
     error.retry_after = retry_after.or(asked);

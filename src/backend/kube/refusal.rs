@@ -52,9 +52,10 @@ pub enum Refusal {
     Other,
 }
 
-/// Adds to an error of an eviction why it was refused, and corrects kind and hint accordingly.
-pub(super) fn refused(pod: &PodKey, status: &Status, mut error: Error) -> Error {
-    let refusal = classify(pod, status, &error);
+/// Adds to an error of an eviction or a deletion why it was refused, and corrects kind and hint accordingly. `right` = what it
+/// takes, in words.
+pub(super) fn refused(pod: &PodKey, right: &str, status: &Status, mut error: Error) -> Error {
+    let refusal = classify(pod, right, status, &error);
     let (kind, hint) = match &refusal {
         Refusal::BudgetFull { .. } => (FailureKind::Refused, None),
         Refusal::BudgetBroken { .. } => (FailureKind::Refused, Some("the budget needs its owner")),
@@ -82,7 +83,7 @@ pub(super) fn refused(pod: &PodKey, status: &Status, mut error: Error) -> Error 
     error
 }
 
-fn classify(pod: &PodKey, status: &Status, error: &Error) -> Refusal {
+fn classify(pod: &PodKey, right: &str, status: &Status, error: &Error) -> Refusal {
     let cause = |reason: &str| status.causes().iter().find(|cause| cause.reason == reason);
     let about_budget =
         status.details.as_ref().is_some_and(|details| details.kind.starts_with("poddisruptionbudget"));
@@ -99,7 +100,7 @@ fn classify(pod: &PodKey, status: &Status, error: &Error) -> Refusal {
             budget: status.details.as_ref().map(|details| key(pod, &details.name)),
             why: clean(&status.message),
         },
-        403 => Refusal::Forbidden(format!("create pods/eviction in namespace {}", pod.namespace)),
+        403 => Refusal::Forbidden(format!("{right} in namespace {}", pod.namespace)),
         409 => Refusal::Conflict,
         500 if status.reason.is_empty() && status.message.contains("more than one PodDisruptionBudget") => {
             Refusal::TwoBudgets

@@ -25,6 +25,8 @@ const READ: Duration = Duration::from_secs(15);
 const LIST: Duration = Duration::from_secs(30);
 /// Deadline of a change: the server gives itself 34 s for a create (`handlers/rest.go`).
 const CHANGE: Duration = Duration::from_secs(40);
+/// A server may ask for any pause, and is given no longer one than this.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// No answer of interest is larger.
 const LARGEST: usize = 512 << 20;
 
@@ -35,7 +37,7 @@ pub(super) struct Ask {
     pub op: &'static str,
     /// The object's name; may be empty.
     pub target: String,
-    /// The pod and its namespace, when this asks for an eviction: its refusals are classified.
+    /// The pod and its namespace, when this asks for an eviction or a deletion: its refusals are classified.
     pub eviction: Option<PodKey>,
     method: Method,
     path: String,
@@ -137,6 +139,11 @@ impl Ask {
     /// Whether it changes something. A question about one's own rights is written as one that creates, and creates nothing.
     fn changes(&self) -> bool {
         self.method != Method::GET && !self.path.starts_with("/apis/authorization.k8s.io/")
+    }
+
+    /// What a pod's removal takes, in words.
+    pub(super) fn right(&self) -> &'static str {
+        if self.method == Method::DELETE { "delete pods" } else { "create pods/eviction" }
     }
 
     /// The rule of a role that allows it, as it stands in a manifest; `None` = no object is asked for.
@@ -374,7 +381,13 @@ pub(super) async fn next_chunk(body: &mut Body) -> Option<Result<bytes::Bytes, :
 /// `Retry-After` in seconds (the API server writes no dates).
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
+    pause(value.trim().parse().ok()?)
+}
+
+/// A pause that a server asks for: none is no word, so that whoever asks again keeps to a pause of its own; and no server makes
+/// anybody wait for longer than [`LONGEST_PAUSE`].
+pub(super) fn pause(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST_PAUSE))
 }
 
 /// `Date` (RFC 9110, section 5.6.7): whole seconds.
@@ -414,6 +427,19 @@ mod tests {
         );
         assert!(rule(Ask::get("get", "", "/api/v1/namespaces/n".into())).contains("[\"namespaces\"]"));
         assert_eq!(Ask::get("get", "", "/readyz".into()).rule(), None);
+    }
+
+    #[test]
+    fn a_pause_of_nothing_is_no_word_and_none_is_endless() {
+        let asked = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::RETRY_AFTER, value.parse().expect("a header"));
+            retry_after(&headers)
+        };
+        assert_eq!(asked("0"), None);
+        assert_eq!(asked(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(asked("3600"), Some(Duration::from_mins(1)));
+        assert_eq!(asked("Fri, 20 Nov 2026 18:00:00 GMT"), None);
     }
 
     #[test]
