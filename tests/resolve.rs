@@ -5,6 +5,8 @@
 
 #[path = "resolve/bench.rs"]
 mod bench;
+#[path = "resolve/lapsed.rs"]
+mod lapsed;
 #[path = "resolve/left.rs"]
 mod left;
 #[path = "scenarios/stage.rs"]

@@ -350,7 +350,7 @@ fn resolving(remedy: Remedy, is_unsure: bool) -> Request {
     let pod = crate::domain::ids::PodKey { namespace: "shop".into(), name: "web-1".into(), uid: "u".into() };
     let target = crate::domain::remedy::Target { pod, node: "worker-1".into(), is_ready: true };
     let budget = BudgetKey { namespace: "shop".into(), name: "web".into() };
-    Request::resolving(Resolution { budget, remedy, targets: vec![target], is_unsure })
+    Request::resolving(Resolution { budget, remedy, targets: vec![target], is_unsure, healthy: None })
 }
 
 #[test]

@@ -5,7 +5,7 @@ use pitstop::domain::config::{DrainOptions, Policy};
 use pitstop::domain::guard::{Assent, Permit, Request, World, grant};
 use pitstop::domain::ids::{BudgetKey, NodeName, OpId};
 use pitstop::domain::plan::{Kind, StepKind};
-use pitstop::domain::remedy::{Analysis, Remedy};
+use pitstop::domain::remedy::{Analysis, Remedy, Resolution};
 use pitstop::domain::run::{Outcome, RunChange, RunState, RunView, StepState};
 use pitstop::engine::resolve::look;
 use pitstop::engine::{Facts, Run, plan, start};
@@ -86,10 +86,21 @@ impl Bench {
 
     /// Starts a remedy as the command line does.
     pub async fn start(&self, budget: &str, remedy: Remedy) -> Run {
+        let chosen = self.choose(budget, remedy).await;
+        self.begin(chosen).await
+    }
+
+    /// Chooses a remedy by what is seen now.
+    pub async fn choose(&self, budget: &str, remedy: Remedy) -> Resolution {
         let analysis = self.look(budget).await;
         let offer = analysis.offer(remedy).unwrap_or_else(|| panic!("{remedy} is not offered"));
         assert!(offer.may_run(), "{remedy}: {:?}", offer.missing());
-        let chosen = analysis.choose(remedy);
+        analysis.choose(remedy)
+    }
+
+    /// Begins what was chosen.
+    pub async fn begin(&self, chosen: Resolution) -> Run {
+        let remedy = chosen.remedy;
         let mut nodes: Vec<NodeName> = chosen.targets.iter().map(|target| target.node.clone()).collect();
         nodes.dedup();
         let disable_eviction = remedy == Remedy::DisableEviction;

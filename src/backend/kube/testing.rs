@@ -98,7 +98,9 @@ pub(super) fn resolve_permit(
     budget: crate::domain::ids::BudgetKey,
     remedy: crate::domain::remedy::Remedy,
 ) -> Permit {
-    let chosen = crate::domain::remedy::Resolution { budget, remedy, targets: Vec::new(), is_unsure: false };
+    let targets = Vec::new();
+    let chosen =
+        crate::domain::remedy::Resolution { budget, remedy, targets, is_unsure: false, healthy: None };
     let request = Request { resolve: Some(chosen), ..Request::new(Kind::Resolve, Vec::new()) };
     let world = World { nodes: None, etcd: None, lock: None };
     grant(&Policy::default(), &request, world, Assent::Flag { context: None }).unwrap()

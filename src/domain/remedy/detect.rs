@@ -13,7 +13,7 @@ use std::time::Duration;
 /// for longer than this has no leader.
 const LEASE_STALE: Duration = Duration::from_secs(30);
 /// A pod that is not Ready after this time is not merely starting.
-const STARTS_WITHIN: Duration = Duration::from_mins(10);
+pub(super) const STARTS_WITHIN: Duration = Duration::from_mins(10);
 
 /// Whether the budget lets a target (or any of its pods, when none is named) go now.
 pub fn blocks(facts: &Facts) -> bool {

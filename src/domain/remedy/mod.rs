@@ -214,6 +214,9 @@ pub struct Resolution {
     pub targets: Vec<Target>,
     /// Some of what it needs is not known: that asks for more assent.
     pub is_unsure: bool,
+    /// Pods of the budget that were healthy when it was chosen; `None` = an older version did not note it.
+    #[serde(default)]
+    pub healthy: Option<i32>,
 }
 
 /// A diagnosis.
@@ -225,6 +228,8 @@ pub struct Analysis {
     pub at: Stamp,
     /// Whether it blocks now.
     pub is_blocked: bool,
+    /// Pods of the budget that are healthy, by its status.
+    pub healthy: i32,
     /// The block in one line.
     pub summary: String,
     /// The classes that hold.
@@ -263,7 +268,8 @@ impl Analysis {
             targets.retain(|target| target.node == first);
         }
         let is_unsure = self.offer(remedy).is_some_and(Offer::is_unsure);
-        Resolution { budget: self.budget.clone(), remedy, targets, is_unsure }
+        let healthy = Some(self.healthy);
+        Resolution { budget: self.budget.clone(), remedy, targets, is_unsure, healthy }
     }
 }
 
@@ -306,6 +312,7 @@ pub fn analyse(facts: &Facts) -> Analysis {
         budget: facts.budget.key.clone(),
         at: facts.now,
         is_blocked: blocks(facts),
+        healthy: facts.budget.healthy,
         summary: summary(facts, &findings),
         findings,
         targets,

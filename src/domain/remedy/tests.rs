@@ -219,3 +219,22 @@ fn every_remedy_has_a_name_of_its_own() {
         assert_eq!(serde_json::to_value(remedy).unwrap(), remedy.name());
     }
 }
+
+#[test]
+fn a_pod_that_may_only_be_starting_is_not_deleted_lightly() {
+    let mut young = facts(MinAvailable(Pods(2)), 2);
+    young.pods[0].row.ready = false;
+    young.pods[0].row.created = Some(Stamp(young.now.0 - 20_000));
+    young.budget.healthy = 1;
+    recount(&mut young);
+    let delete = offer(&young, Remedy::DeleteUnready);
+    assert!(delete.may_run() && delete.is_unsure(), "{:?}", delete.conditions);
+    assert!(analyse(&young).choose(Remedy::DeleteUnready).is_unsure, "the name is typed");
+    let mut old = young.clone();
+    old.pods[0].row.created = Some(Stamp(old.now.0 - 3_600_000));
+    assert!(!offer(&old, Remedy::DeleteUnready).is_unsure());
+    let mut sick = facts(MinAvailable(Pods(2)), 2);
+    crash(&mut sick, 0);
+    assert!(!offer(&sick, Remedy::DeleteUnready).is_unsure());
+    assert_eq!(analyse(&sick).choose(Remedy::DeleteUnready).healthy, Some(1));
+}

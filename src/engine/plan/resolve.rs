@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Waiting ends after this time.
 const WAIT: Duration = Duration::from_mins(10);
-/// A remedy gives up its own waiting after ten minutes; what it then puts back gets the rest.
+/// A remedy gives up by itself after thirteen minutes; what it then puts back gets the rest.
 const REMEDY: Duration = Duration::from_mins(15);
 
 /// All steps of a remedy.

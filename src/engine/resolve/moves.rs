@@ -4,8 +4,9 @@ use super::super::job::{Ending, Job};
 use super::{PATIENCE, chosen, pods};
 use crate::backend::error::{Error, Refusal};
 use crate::backend::kube::Eviction;
+use crate::domain::budget::BudgetRow;
 use crate::domain::feed::Delta;
-use crate::domain::remedy::Target;
+use crate::domain::remedy::{Resolution, Target};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
 use crate::domain::time::brief;
@@ -13,6 +14,8 @@ use futures::StreamExt;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// A drain that waits for a pod hears within this time that it is to be left.
+const HEEDED: Duration = Duration::from_secs(10);
 /// The pause before a refused eviction is asked for again, unless the server names another.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -57,8 +60,9 @@ fn may_pass(error: &Error) -> bool {
         Some(
             Refusal::BudgetFull { .. } | Refusal::BudgetStale { .. } | Refusal::Throttled | Refusal::Conflict,
         ) => true,
+        // what no rule of evictions explains (the server or etcd away) passes as for any other request
+        Some(Refusal::Other) | None => error.kind.is_passing(),
         Some(_) => false,
-        None => error.kind.is_passing(),
     }
 }
 
@@ -150,16 +154,23 @@ pub(super) async fn delete_healthy(job: &Job) -> Ending {
         .first()
         .ok_or_else(|| Report::new(FailureKind::Denied, "no pod was named that is to be deleted"))?;
     let cluster = &job.backends().cluster;
-    let before = job.patiently("reading the budget", || cluster.budget(&chosen.budget)).await?;
-    job.note(format!(
-        "{} has {} healthy and needs {} right before the deletion",
-        chosen.budget, before.row.healthy, before.row.desired
-    ))
-    .await;
     let change = format!("delete {} ({}) past its budget", target.pod, target.pod.uid);
     let began = Instant::now();
     let answer = job
         .patiently("deleting the pod", || async {
+            // another replica may have been lost since it was confirmed, or since the attempt before this one
+            match cluster.pod_as_is(&target.pod).await? {
+                None => return Ok(Eviction::Gone),
+                Some((row, _)) if row.deleting.is_some() => return Ok(Eviction::Accepted),
+                Some(_) => {}
+            }
+            let before = cluster.budget(&chosen.budget).await?.row;
+            as_confirmed(chosen, &before)?;
+            job.note(format!(
+                "{} has {} healthy and needs {} right before the deletion",
+                chosen.budget, before.healthy, before.desired
+            ))
+            .await;
             let request = cluster.delete_pod(&target.pod, &target.node, None, job.permit());
             job.change(&change, request).await
         })
@@ -173,12 +184,50 @@ pub(super) async fn delete_healthy(job: &Job) -> Ending {
     }))
 }
 
-/// Has the drains of this process leave the pod where it is.
-pub(super) fn skip_pod(job: &Job) -> Ending {
+/// What is deleted past a budget is deleted only while no fewer pods are healthy than when that was confirmed.
+///
+/// # Errors
+/// There are fewer.
+pub(super) fn as_confirmed(chosen: &Resolution, now: &BudgetRow) -> Result<(), Report> {
+    match chosen.healthy {
+        Some(confirmed) if now.healthy < confirmed => Err(Report::new(
+            FailureKind::Refused,
+            format!(
+                "{} has {} healthy, and had {confirmed} when the deletion was confirmed: nothing was deleted",
+                chosen.budget, now.healthy
+            ),
+        )
+        .hint("look at the block again")),
+        _ => Ok(()),
+    }
+}
+
+/// Has the drain that waits for the pod leave it where it is.
+pub(super) async fn skip_pod(job: &Job) -> Ending {
     let target = chosen(job)?
         .targets
         .first()
         .ok_or_else(|| Report::new(FailureKind::Denied, "no pod was named that is to stay"))?;
-    job.backends().reserved.excuse(&target.pod);
+    if !job.backends().reserved.excuse(&target.pod, HEEDED).await {
+        let words = format!("no drain of this console waits for {} now", target.pod);
+        return Err(Report::new(FailureKind::Denied, words)
+            .hint("try again while a drain waits for it; one that has failed has to be tried again first"));
+    }
     Ok(Outcome::Done(format!("{} stays on {}; the drain goes on without it", target.pod, target.node)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_away_ends_no_remedy() {
+        let told = |kind, refusal| Error { refusal, ..Error::new(kind, "evict", "shop/a", "no") };
+        for kind in [FailureKind::Timeout, FailureKind::Unreachable] {
+            assert!(may_pass(&told(kind, Some(Refusal::Other))), "{kind:?}");
+            assert!(may_pass(&told(kind, None)), "{kind:?}");
+        }
+        assert!(!may_pass(&told(FailureKind::Unexpected, Some(Refusal::Other))));
+        assert!(!may_pass(&told(FailureKind::Refused, Some(Refusal::TwoBudgets))));
+    }
 }

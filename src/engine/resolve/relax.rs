@@ -1,7 +1,7 @@
 //! The budget gives way for one eviction, or for pods that are not Ready; what it asked for before comes back at once.
 
 use super::super::job::{Ending, Job};
-use super::{chosen, facts, moves, wait};
+use super::{ACCEPTS, chosen, facts, moves, wait};
 use crate::backend::kube::BudgetDetail;
 use crate::domain::budget::{BudgetRow, UnhealthyPolicy};
 use crate::domain::debt::BudgetSpec;
@@ -12,8 +12,6 @@ use std::time::Duration;
 
 /// The disruption controller gets this long to compute the changed budget.
 const COMPUTES: Duration = Duration::from_mins(2);
-/// An eviction for which there is room gets this long to be accepted.
-const ACCEPTS: Duration = Duration::from_mins(1);
 
 async fn detail(job: &Job) -> Result<BudgetDetail, Report> {
     let key = &chosen(job)?.budget;

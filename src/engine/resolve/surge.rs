@@ -3,7 +3,7 @@
 
 use super::super::job::{Ending, Job};
 use super::wait::{self, Look};
-use super::{PATIENCE, chosen, facts, moves};
+use super::{ACCEPTS, PATIENCE, chosen, facts, moves};
 use crate::backend::clock::{now, rfc3339};
 use crate::domain::budget::BudgetRow;
 use crate::domain::debt::{Debt, ObjectKey};
@@ -12,11 +12,7 @@ use crate::domain::remedy::facts::{Autoscaler, Workload};
 use crate::domain::remedy::{Facts, Remedy, analyse};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// An eviction for which there is room gets this long to be accepted.
-const ACCEPTS: Duration = Duration::from_mins(1);
 
 /// The workload of the pods that are to move.
 fn workload(facts: &Facts) -> Result<Workload, Report> {

@@ -1,9 +1,12 @@
 //! Deletions past the budget: of a pod that is not Ready, of a healthy one, of all that are left.
 
-use super::{Case, Condition, Offer};
+use super::{Case, Condition, Met, Offer};
 use crate::domain::remedy::class::Class;
+use crate::domain::remedy::detect::STARTS_WITHIN;
 use crate::domain::remedy::facts::Covered;
 use crate::domain::remedy::{Remedy, words};
+use crate::domain::text::count;
+use crate::domain::time::brief;
 
 /// Something creates the pod again.
 fn comes_back(pod: &Covered) -> Condition {
@@ -13,6 +16,26 @@ fn comes_back(pod: &Covered) -> Condition {
         .as_ref()
         .map_or_else(|| "nothing owns it".to_owned(), |owner| format!("{} {}", owner.kind, owner.name));
     Condition::check("something creates the pod again", pod.row.owner.is_some(), why)
+}
+
+/// A pod that is only starting may be Ready in a moment, and one that starts anew begins anew.
+fn is_ill(case: &Case<'_>, pod: &Covered) -> Condition {
+    let what = "the pod does not get Ready by itself";
+    let age = pod.row.created.map(|created| case.facts.now.since(created));
+    match (pod.ails(), age) {
+        (Some(why), _) => Condition::check(what, true, why),
+        (None, _) if pod.is_sick() => {
+            Condition::check(what, true, count(pod.row.restarts as usize, "restart"))
+        }
+        (None, Some(age)) if age >= STARTS_WITHIN => {
+            Condition::check(what, true, format!("not Ready, and {} old", brief(age)))
+        }
+        (None, Some(age)) => {
+            let why = format!("it is {} old: it may be starting (reading a log, copying data)", brief(age));
+            Condition::new(what, Met::Unknown, why)
+        }
+        (None, None) => Condition::new(what, Met::Unknown, "its age is not known"),
+    }
 }
 
 fn may_move(case: &Case<'_>) -> Condition {
@@ -31,6 +54,7 @@ pub(super) fn delete_unready(case: &Case<'_>) -> Option<Offer> {
         Offer::new(Remedy::DeleteUnready, "none beyond what is missing already: the pod serves nothing")
             .needs(case.needs_target())
             .needs(Condition::check("the pod is not Ready", true, pod.row.key.name.as_str()))
+            .needs(is_ill(case, pod))
             .needs(comes_back(pod))
             .needs(may_move(case))
             .types(words::delete(&pod.row.key, Some(&pod.version)))
