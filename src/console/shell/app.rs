@@ -164,6 +164,12 @@ where
                 let msg = self.executor.connected(connected, &self.model);
                 self.take(msg);
             }
+            Word::Taken(op, taken) => {
+                if let Some(msg) = self.executor.taken(op, taken) {
+                    self.take(msg);
+                }
+            }
+            Word::Reported(run, report) => self.copy_report(&run, report),
             Word::Msg(msg) => {
                 self.take(msg);
                 for _ in 0..BATCH {
@@ -197,7 +203,7 @@ where
                     Effect::Unlock(path) => self.executor.unlock(path.clone(), self.secret.take()),
                     Effect::Record => self.record(),
                     Effect::Tell(notice) => self.tell(notice.clone()),
-                    Effect::CopyReport(run) => self.copy_report(run),
+                    Effect::CopyReport(run) => self.executor.report(run),
                     _ => {}
                 }
                 let answer = self.executor.perform(effect, &self.model);
@@ -259,8 +265,8 @@ where
         }
     }
 
-    fn copy_report(&mut self, run: &RunId) {
-        let copied = self.executor.report(run).and_then(|text| {
+    fn copy_report(&mut self, run: &RunId, report: Result<String, Report>) {
+        let copied = report.and_then(|text| {
             self.outside.copy(&text).map_err(|error| Report::new(FailureKind::Local, error.to_string()))
         });
         if let Err(report) = copied {
@@ -273,7 +279,7 @@ where
                 node: None,
                 text,
             };
-            let _ = update(&mut self.model, Msg::Log(line));
+            self.take(Msg::Log(line));
         }
     }
 

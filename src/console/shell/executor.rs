@@ -14,11 +14,11 @@ use crate::domain::log::{Level, LogLine, Origin};
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{RunChange, RunCommand};
 use crate::engine::account::{Account, markdown};
-use crate::engine::{self, Backends, Facts, journal};
+use crate::engine::{self, Backends, Facts, Run, journal};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -44,6 +44,10 @@ pub(super) enum Word {
     Msg(Msg),
     /// The kubeconfig was read, or not.
     Connected(Result<Backends, Report>),
+    /// A run of an earlier process was taken up, or not.
+    Taken(OpId, Result<Run, Report>),
+    /// The report of a run was written, or not.
+    Reported(RunId, Result<String, Report>),
 }
 
 /// Carries out effects.
@@ -54,6 +58,8 @@ pub(super) struct Executor {
     link: Option<Link>,
     generation: Generation,
     connecting: Option<JoinHandle<Result<Backends, Report>>>,
+    /// What reads and writes journals: a slow disk must not hold the screen up.
+    reading: JoinSet<Word>,
     runs: BTreeMap<OpId, Live>,
     ends: Option<Instant>,
     keeper: Keeper,
@@ -70,6 +76,7 @@ impl Executor {
             link: None,
             generation: Generation::default(),
             connecting: None,
+            reading: JoinSet::new(),
             runs: BTreeMap::new(),
             ends: None,
             keeper: Keeper::new(options.state_dir.clone()),
@@ -89,6 +96,7 @@ impl Executor {
         tokio::select! {
             biased;
             Some(msg) = self.inbox.recv() => Word::Msg(msg),
+            Some(Ok(word)) = self.reading.join_next() => word,
             connected = connecting => {
                 self.connecting = None;
                 Word::Connected(connected.unwrap_or_else(|error| {
@@ -156,7 +164,7 @@ impl Executor {
             Effect::Start { op, request, permit, automatic } => {
                 self.start(op, &request, permit, automatic, model)
             }
-            Effect::TakeOver { op, run, permit, aborts } => self.take_over(op, &run, permit, aborts),
+            Effect::TakeOver { op, run, permit, aborts } => self.take_over(op, run, permit, aborts),
             Effect::Command { op, command } => self.command(op, command),
             Effect::Reconnect => {
                 self.reconnect(Duration::ZERO);
@@ -231,8 +239,7 @@ impl Executor {
         model: &Model,
     ) -> Option<Msg> {
         let Some(link) = &self.link else {
-            let report = Report::new(FailureKind::Local, "there is no cluster yet");
-            return Some(Msg::RunLost(op, report));
+            return Some(Msg::RunLost(op, no_cluster()));
         };
         let facts = Facts::new(&link.backends, model.known.nodes.clone(), model.known.etcd.clone());
         let plan = engine::plan(request, &facts);
@@ -253,19 +260,28 @@ impl Executor {
     }
 
     /// Goes on with a run of an earlier process, or puts back what it left.
-    fn take_over(&mut self, op: OpId, run: &RunId, permit: Permit, aborts: bool) -> Option<Msg> {
-        let taken = self.link.as_ref().map(|link| {
-            let backends = link.backends.clone();
+    fn take_over(&mut self, op: OpId, run: RunId, permit: Permit, aborts: bool) -> Option<Msg> {
+        let Some(link) = &self.link else { return Some(Msg::RunLost(op, no_cluster())) };
+        let backends = link.backends.clone();
+        let work = move || {
             let record = journal::find(&backends.settings.state_dir, Some(run.as_str()))?;
             if aborts {
                 engine::put_back(backends, &record, permit, op, false)
             } else {
                 engine::resume(backends, &record, permit, op, false)
             }
-        });
-        let no_cluster = || Err(Report::new(FailureKind::Local, "there is no cluster yet"));
-        match taken.unwrap_or_else(no_cluster) {
+        };
+        self.reading.spawn(async move { Word::Taken(op, aside(work).await) });
+        None
+    }
+
+    /// A run of an earlier process was taken up, or not.
+    pub(super) fn taken(&mut self, op: OpId, taken: Result<Run, Report>) -> Option<Msg> {
+        match taken {
             Ok(run) => {
+                if self.ends.is_some() {
+                    run.cancel.cancel();
+                }
                 let task = tokio::spawn(tell_run(op, run.events, self.to.clone()));
                 self.runs.insert(op, Live { commands: run.commands, cancel: run.cancel, task });
                 None
@@ -274,12 +290,19 @@ impl Executor {
         }
     }
 
-    /// The report of a run, as its journal tells it.
-    pub(super) fn report(&self, run: &RunId) -> Result<String, Report> {
-        let link = self.link.as_ref();
-        let link = link.ok_or_else(|| Report::new(FailureKind::Local, "there is no cluster yet"))?;
-        let record = journal::find(&link.backends.settings.state_dir, Some(run.as_str()))?;
-        Ok(markdown(&Account::new(&record)))
+    /// Writes the report of a run, as its journal tells it; it comes as a word.
+    pub(super) fn report(&mut self, run: &RunId) {
+        let state_dir = self.link.as_ref().map(|link| link.backends.settings.state_dir.clone());
+        let run = run.clone();
+        self.reading.spawn(async move {
+            let id = run.clone();
+            let work = move || {
+                let state_dir = state_dir.ok_or_else(no_cluster)?;
+                let record = journal::find(&state_dir, Some(id.as_str()))?;
+                Ok(markdown(&Account::new(&record)))
+            };
+            Word::Reported(run, aside(work).await)
+        });
     }
 
     fn command(&mut self, op: OpId, command: RunCommand) -> Option<Msg> {
@@ -310,7 +333,8 @@ impl Executor {
     /// Whether quitting was asked for and nothing runs any more (or the patience is over).
     pub(super) fn is_over(&mut self) -> bool {
         self.runs.retain(|_, run| !run.task.is_finished());
-        self.ends.is_some_and(|ends| self.runs.is_empty() || Instant::now() >= ends)
+        let is_idle = self.runs.is_empty() && self.reading.is_empty();
+        self.ends.is_some_and(|ends| is_idle || Instant::now() >= ends)
     }
 }
 
@@ -324,6 +348,19 @@ impl Drop for Executor {
             task.abort();
         }
     }
+}
+
+fn no_cluster() -> Report {
+    Report::new(FailureKind::Local, "there is no cluster yet")
+}
+
+/// Work on files, off the tasks that draw and listen.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Report> + Send + 'static,
+) -> Result<T, Report> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(Report::new(FailureKind::Unexpected, format!("reading the journal broke off: {error}")))
+    })
 }
 
 /// Passes on a run's events. A run that ends without its last one is reported as lost.
