@@ -263,9 +263,20 @@ fn uncordon_facts(model: &Model, request: &Request, facts: &mut Vec<Fact>) {
 fn drain_facts(model: &Model, request: &Request, tally: &Tally, facts: &mut Vec<Fact>) {
     facts.push(tally.count());
     facts.extend(tally.verdict());
-    let nodes: Vec<&str> = request.nodes.iter().map(NodeName::as_str).collect();
-    let words = format!("{} becomes unschedulable first, and stays so if the drain fails", nodes.join(", "));
-    facts.push(Fact::plain("consequence", words));
+    let is_cordoned = |node: &&NodeName| model.known.nodes.get(*node).is_some_and(|row| row.cordoned);
+    let (before, open): (Vec<&NodeName>, Vec<&NodeName>) = request.nodes.iter().partition(is_cordoned);
+    let names =
+        |nodes: Vec<&NodeName>| nodes.into_iter().map(NodeName::as_str).collect::<Vec<_>>().join(", ");
+    let mut words = Vec::new();
+    if !open.is_empty() {
+        let (turn, stay) = if open.len() == 1 { ("becomes", "stays") } else { ("become", "stay") };
+        words.push(format!("{} {turn} unschedulable first, and {stay} so if the drain fails", names(open)));
+    }
+    if !before.is_empty() {
+        let (is, stay) = if before.len() == 1 { ("is", "stays") } else { ("are", "stay") };
+        words.push(format!("{} {is} cordoned already and {stay} so", names(before)));
+    }
+    facts.push(Fact::plain("consequence", words.join("; ")));
     if request.drain.disable_eviction {
         facts.push(Fact::toned(
             Tone::Bad,
