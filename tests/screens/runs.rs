@@ -319,6 +319,7 @@ pub fn draining() -> Model {
         text: "5 of 12 pods gone, 1 terminating, 6 waiting; 1 pod will not go by itself".to_owned(),
         done: Some(5),
         total: Some(12),
+        moved: Some(6),
         deadline: Some(NOW.plus(Duration::from_secs(190))),
         items: vec![
             "payments/ledger-6d4cf56db6-x7k2p: blocked by budget payments/ledger: needs 1 of 1: no pod to spare"
