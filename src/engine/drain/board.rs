@@ -430,15 +430,12 @@ impl Board {
             settle(ledger, budget.as_ref(), answer, now);
             return Answer::GoOn;
         };
-        let error = match answer {
-            Ok(_) => {
-                entry.state = State::Going(now);
-                self.fresh.push(key.uid.clone());
-                self.wave = self.wave.map(|(wave, _)| (wave, now));
-                settle(ledger, budget.as_ref(), answer, now);
-                return Answer::GoOn;
-            }
-            Err(error) => error,
+        let Err(error) = answer else {
+            entry.state = State::Going(now);
+            self.fresh.push(key.uid.clone());
+            self.wave = self.wave.map(|(wave, _)| (wave, now));
+            settle(ledger, budget.as_ref(), answer, now);
+            return Answer::GoOn;
         };
         if is_final(error) {
             return Answer::Stop(error.report());

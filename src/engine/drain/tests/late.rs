@@ -60,7 +60,7 @@ async fn a_pod_that_is_left_by_a_word_is_named_and_not_among_those_that_belong_h
         async move { reserved.excuse(&key, Duration::from_secs(10)).await }
     });
     tokio::task::yield_now().await;
-    assert_eq!(desk.board.asked_to_leave(&reserved), [key.clone()]);
+    assert_eq!(desk.board.asked_to_leave(&reserved), std::slice::from_ref(&key));
     desk.board.leave(&key);
     reserved.heed(&key);
     assert!(word.await.expect("an answer"), "a drain has heeded it");
