@@ -1,15 +1,24 @@
 //! The etcd port against real etcd members (mutual TLS on loopback), and against one that lies.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/ended.rs"]
+mod ended;
 #[path = "etcd/large.rs"]
 mod large;
 #[path = "etcd/liar.rs"]
 mod liar;
 #[path = "etcd/members.rs"]
 mod members;
+#[path = "etcd/reboot.rs"]
+mod reboot;
 #[path = "support/rows.rs"]
 mod rows;
+#[path = "scenarios/stage.rs"]
+#[expect(dead_code, reason = "stories are played elsewhere")]
+mod stage;
+#[path = "scenarios/story.rs"]
+mod story;
 #[path = "etcd/trouble.rs"]
 mod trouble;
 #[path = "etcd/ways.rs"]

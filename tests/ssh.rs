@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/ended.rs"]
+mod ended;
 #[path = "ssh/login.rs"]
 mod login;
 #[path = "ssh/machine.rs"]
@@ -255,6 +257,33 @@ async fn one_connection_is_kept_and_replaced_when_lost() {
     let output = output.expect("an answer without a status");
     assert_eq!((output.status, output.signal), (None, None));
     assert_eq!(std::fs::read_to_string(marks).expect("marks"), "x\n");
+}
+
+#[tokio::test]
+async fn a_host_that_falls_silent_is_noticed_while_a_command_runs() {
+    let mut server = Server::start("");
+    let (hosts, node) = (server.hosts(), node());
+    hosts.run(&node, &["true"]).await.expect("ran");
+    server.signal_all("-STOP");
+    let begun = tokio::time::Instant::now();
+    let error = hosts.run(&node, &["true"]).await.expect_err("nobody there");
+    assert!(error.kind.is_passing(), "{error}");
+    // a command under way is given up by the questions that go unanswered, before its own time is up
+    server.signal_all("-CONT");
+    hosts.run(&node, &["true"]).await.expect("ran again");
+    let marks = server.path("marks");
+    let script = format!("echo x > {}; sleep 60", marks.display());
+    let argv = ["sh", "-c", &script];
+    let freezing = async {
+        while !marks.exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+        server.signal_all("-STOP");
+    };
+    let (output, ()) = tokio::join!(hosts.run(&node, &argv), freezing);
+    let output = output.expect("an answer without a status");
+    assert_eq!((output.status, output.signal), (None, None), "after {:?}", begun.elapsed());
+    server.stop();
 }
 
 #[tokio::test]

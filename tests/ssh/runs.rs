@@ -1,17 +1,17 @@
 //! Whole runs on the simulated cluster, in real time, with one node's host behind a real SSH server: a reboot that cuts the
 //! connection, a host that keeps its boot, a host that does not come back.
 
+use super::ended::{all, ended, to_its_end};
 use super::machine::{Answer, Host};
 use super::rows::permit;
 use super::stage::Stage;
-use pitstop::domain::config::{DrainOptions, Policy};
+use pitstop::domain::config::Policy;
 use pitstop::domain::guard::{Assent, Errand, Permit, Request, World, grant_for};
 use pitstop::domain::ids::OpId;
-use pitstop::domain::lock::LockChoice;
 use pitstop::domain::plan::{Kind, StepKind};
-use pitstop::domain::run::{Outcome, RunState, RunView, StepState};
+use pitstop::domain::run::{RunState, RunView};
 use pitstop::engine::journal::{self, Record};
-use pitstop::engine::{Facts, Run, Timing, plan, resume, start};
+use pitstop::engine::{Facts, Timing, plan, resume, start};
 use pitstop::sim::machine::{Machine, RebootOutcome};
 use pitstop::sim::pace::Pace;
 use pitstop::sim::store::resources::{LEASES, NODES};
@@ -98,47 +98,7 @@ impl Site {
 }
 
 fn request() -> Request {
-    Request {
-        kind: Kind::Reboot,
-        nodes: vec![NODE.into()],
-        drain: DrainOptions::default(),
-        blocked: false,
-        lock: LockChoice::Take,
-        resolve: None,
-        roll: None,
-    }
-}
-
-/// Until it is over; nobody decides about a failure.
-async fn to_its_end(run: Run) -> RunView {
-    let Run { commands, mut events, .. } = run;
-    drop(commands);
-    let mut view: Option<RunView> = None;
-    let limit = Duration::from_mins(2);
-    while let Some(event) = tokio::time::timeout(limit, events.recv()).await.expect("the run hangs") {
-        match &mut view {
-            Some(view) => view.apply(&event),
-            None => view = RunView::begin(&event),
-        }
-    }
-    view.expect("a run")
-}
-
-/// How a step ended: `done: words`, `failed: words`.
-fn ended(view: &RunView, kind: StepKind) -> String {
-    let step = view.steps.iter().find(|step| step.step.kind == kind).expect("a step");
-    match &step.state {
-        StepState::Ended(Outcome::Done(words), _) => format!("done: {words}"),
-        StepState::Ended(Outcome::Failed(report), _) => format!("failed: {report}"),
-        other => format!("{other:?}"),
-    }
-}
-
-/// Every step with how it ended.
-fn all(view: &RunView) -> String {
-    let lines =
-        view.steps.iter().map(|step| format!("{:?} {}\n", step.step.kind, ended(view, step.step.kind)));
-    lines.collect()
+    Request::new(Kind::Reboot, vec![NODE.into()])
 }
 
 fn said(view: &RunView, kind: StepKind, words: &str) {

@@ -98,6 +98,12 @@ impl Server {
 
     /// Ends it and all its connections at once, as a machine does that goes down.
     pub fn stop(&mut self) {
+        self.signal_all("-KILL");
+        let _ = self.process.wait();
+    }
+
+    /// Sends a signal to it and everything that it has started.
+    pub fn signal_all(&self, signal: &str) {
         let mut all = vec![self.process.id()];
         let mut at = 0;
         while let Some(parent) = all.get(at) {
@@ -106,9 +112,8 @@ impl Server {
         }
         for process in all {
             // some end with the others
-            let _ = run("kill", &["-9", &process.to_string()]);
+            let _ = run("kill", &[signal, &process.to_string()]);
         }
-        let _ = self.process.wait();
     }
 
     /// Starts it again, as a machine does that comes up.
