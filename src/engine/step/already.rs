@@ -1,12 +1,12 @@
 //! Whether a host has rebooted already: by a request whose fate is not known, or by somebody's hand since the run began.
 
-use super::presence::{boot_now, is_by_host};
+use super::presence::{Witness, is_by_host};
 use super::reboot::last_known;
 use crate::backend::clock::now;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::Outcome;
-use crate::domain::time::brief;
+use crate::domain::time::{Stamp, brief};
 use crate::engine::job::Job;
 use crate::engine::service::Executor;
 
@@ -42,7 +42,8 @@ fn rebooted_already(row: &NodeRow, boot: &str, before: &str) -> String {
 
 /// After a request whose fate is not known (the process that sent it was killed, the answer got lost): whether the host went
 /// down or came back in another boot. It is given the time in which a host that was asked is gone; one that kept its boot
-/// until then was not reached by the request.
+/// until then, by its own word or by that of a kubelet that goes on reporting, was not reached by the request. Without such a
+/// word it is not asked again.
 pub(super) async fn by_request(job: &Job) -> Result<Option<String>, Report> {
     let memory = job.memory();
     let (Some(requested), Some(before)) = (memory.reboot_requested, memory.boot_before) else {
@@ -50,10 +51,11 @@ pub(super) async fn by_request(job: &Job) -> Result<Option<String>, Report> {
     };
     let row = last_known(job).await?;
     let timing = &job.backends().settings.timing;
-    let end = requested.plus(timing.gone);
-    let mut silent = 0;
+    // a kubelet is heard once in a while only
+    let end = requested.plus(timing.gone).max(if is_by_host(job) { now() } else { now().plus(timing.fresh) });
+    let (mut silent, mut witness) = (0, Witness::default());
     loop {
-        match boot_now(job, &row).await {
+        match witness.boot_now(job, &row).await {
             Ok(boot) if boot != before => return Ok(Some(rebooted_already(&row, &boot, &before))),
             Ok(_) => silent = 0,
             Err(error) if error.kind == FailureKind::Identity => return Err(error.into()),
@@ -65,6 +67,9 @@ pub(super) async fn by_request(job: &Job) -> Result<Option<String>, Report> {
             }
             // a host that goes down refuses logins
             Err(error) => job.say(format!("{}: {error}", row.name)),
+        }
+        if now() >= end && !witness.is_sure(timing.fresh) {
+            return Err(unsure(&row, requested));
         }
         if now() >= end {
             let words = format!("{} kept its boot for {}", row.name, brief(timing.gone));
@@ -78,4 +83,15 @@ pub(super) async fn by_request(job: &Job) -> Result<Option<String>, Report> {
         ));
         tokio::time::sleep(timing.poll).await;
     }
+}
+
+fn unsure(row: &NodeRow, requested: Stamp) -> Report {
+    let words = format!(
+        "{} was asked to reboot {} ago, and nobody tells whether it did: it refuses logins, or its kubelet reports no more",
+        row.name,
+        brief(now().since(requested))
+    );
+    Report::new(FailureKind::Timeout, words).hint(
+        "look at the machine; trying again asks it for its boot id first, and never for a reboot before that",
+    )
 }

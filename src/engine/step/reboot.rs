@@ -8,7 +8,7 @@ use crate::domain::guard::Change;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::run::{Outcome, Progress};
-use crate::domain::time::{brief, clock};
+use crate::domain::time::{Stamp, brief, clock};
 use crate::engine::job::{Ending, Job};
 use crate::engine::service::Executor;
 
@@ -94,6 +94,11 @@ async fn requested(
             Ok(Outcome::Done(format!("{} cut the connection after the request, in boot {boot}", row.name)))
         }
         Err(error) if error.kind.is_passing() => Err(refused(error)),
+        // a command that failed may have asked all the same (a connection that was lost after it)
+        Err(error) if matches!(executor, Executor::Command(_)) && error.kind == FailureKind::Refused => {
+            Err(Report::from(error)
+                .hint("the request may have arrived all the same: trying again reads the boot id first"))
+        }
         Err(error) => {
             // a plain no: nothing is on its way
             job.remember(|memory| memory.reboot_requested = None)?;
@@ -157,6 +162,9 @@ pub(super) async fn down(job: &Job) -> Ending {
     let row = last_known(job).await?;
     let began = now();
     loop {
+        if let Some(ending) = by_its_kubelet(job, &row, began).await {
+            return Ok(ending);
+        }
         match boot_now(job, &row).await {
             Ok(boot) if boot != before => {
                 return Ok(Outcome::Done(format!("{} runs boot {boot} already", row.name)));
@@ -192,6 +200,26 @@ pub(super) async fn down(job: &Job) -> Ending {
             }
         }
         tokio::time::sleep(job.backends().settings.timing.poll).await;
+    }
+}
+
+/// Where hosts are not reached: a node that is not Ready any more is gone. One that is away for less than its kubelet's grace
+/// is never seen to go: then only its return tells, for which the next step waits.
+async fn by_its_kubelet(job: &Job, row: &NodeRow, began: Stamp) -> Option<Outcome> {
+    if is_by_host(job) {
+        return None;
+    }
+    let (passed, timing) = (now().since(began), &job.backends().settings.timing);
+    match job.backends().cluster.node(&row.name).await {
+        Ok(node) if !node.is_ready() => {
+            Some(Outcome::Done(format!("{} is not Ready any more, after {}", row.name, brief(passed))))
+        }
+        _ if passed + timing.poll * 3 >= job.step.timeout => {
+            let words =
+                format!("{} was not seen to go, as its host is not reached: only its return tells", row.name);
+            Some(Outcome::Skipped(words))
+        }
+        _ => None,
     }
 }
 
