@@ -3,7 +3,7 @@
 use super::scene::Samples;
 use super::tests::{back, before, fails, gone, only_closed, scene, view};
 use super::*;
-use crate::domain::etcd::{EtcdView, LAG_LIMIT, MemberHealth, MemberRow, MemberStatus};
+use crate::domain::etcd::{EtcdView, HashReading, LAG_LIMIT, MemberHealth, MemberRow, MemberStatus};
 
 const CP_2: usize = 1;
 const CP_3: usize = 2;
@@ -86,4 +86,115 @@ fn a_member_has_caught_up_when_it_has_what_the_others_had_at_the_sample_before()
     fails(&late, names::ETCD_MEMBER, "has applied 500 of the 501 entries that there were");
     let was_late = with(|samples| samples.first.as_mut().unwrap().members[CP_2].lag = Some(LAG_LIMIT));
     fails(&was_late, names::ETCD_MEMBER, "was 1000 entries behind at the sample before");
+}
+
+#[test]
+fn quorum_counts_without_the_node() {
+    let mut scene = scene();
+    let view = scene.etcd.as_mut().unwrap().second.as_mut().unwrap();
+    view.members[2].health = MemberHealth::Silent(gone());
+    let gates = judge(&scene);
+    let gate = gates.iter().find(|gate| gate.name == names::ETCD_QUORUM).unwrap();
+    assert_eq!(gate.verdict, Verdict::Failed);
+    assert_eq!(
+        gate.evidence,
+        "cp-3 is missed by the quorum: 2 of 3 voters are healthy; without cp-2 1, quorum is 2"
+    );
+}
+
+#[test]
+fn a_member_that_cannot_be_placed_leaves_quorum_unknown() {
+    let mut scene = scene();
+    let view = scene.etcd.as_mut().unwrap().second.as_mut().unwrap();
+    view.members[1].node = None;
+    let gates = judge(&scene);
+    let gate = gates.iter().find(|gate| gate.name == names::ETCD_QUORUM).unwrap();
+    assert_eq!(gate.verdict, Verdict::Unknown);
+}
+
+/// The same cluster whose members are known by addresses that no node answers to.
+fn adrift() -> Scene {
+    let mut scene = scene();
+    for sample in scene.etcd.iter_mut().flat_map(|samples| [&mut samples.first, &mut samples.second]) {
+        for row in sample.iter_mut().flat_map(|view| &mut view.members) {
+            row.node = Some(format!("203.0.113.{}:2379", row.id).as_str().into());
+        }
+    }
+    scene
+}
+
+fn quorum_of(scene: &Scene) -> (Verdict, String) {
+    let gate = judge(scene).into_iter().find(|gate| gate.name == names::ETCD_QUORUM).unwrap();
+    (gate.verdict, gate.evidence)
+}
+
+#[test]
+fn members_that_may_be_on_the_node_must_all_be_safe_to_lose() {
+    let (verdict, evidence) = quorum_of(&adrift());
+    assert_eq!(verdict, Verdict::Passed);
+    assert!(evidence.contains("cannot be told whether the node hosts cp-1, cp-2, cp-3"), "{evidence}");
+    let mut thin = adrift();
+    thin.etcd.as_mut().unwrap().second.as_mut().unwrap().members[2].health = MemberHealth::Silent(gone());
+    assert_eq!(quorum_of(&thin).0, Verdict::Failed, "two of three, and one of them may be here");
+    let mut lonely = adrift();
+    lonely.etcd.as_mut().unwrap().second.as_mut().unwrap().members.truncate(1);
+    assert_eq!(quorum_of(&lonely).0, Verdict::Failed, "the only member may be here");
+}
+
+#[test]
+fn an_alarm_of_a_member_that_is_gone_still_closes_the_gate() {
+    let mut scene = scene();
+    for row in &mut scene.etcd.as_mut().unwrap().second.as_mut().unwrap().members {
+        row.status.as_mut().unwrap().errors = vec!["memberID:99 alarm:NOSPACE ".into()];
+    }
+    fails(&scene, names::ETCD_HEALTHY, "alarm NOSPACE of a member that is not listed");
+}
+
+#[test]
+fn a_quota_that_was_guessed_too_low_is_no_reason_to_stop() {
+    let with = |size, errors: Vec<String>| {
+        let mut scene = scene();
+        let status =
+            scene.etcd.as_mut().unwrap().second.as_mut().unwrap().members[0].status.as_mut().unwrap();
+        (status.quota, status.db_size, status.errors) = (None, size, errors);
+        scene
+    };
+    fails(&with(1_900_000_000, Vec::new()), names::ETCD_HEALTHY, "of the default quota of 2 GiB");
+    assert!(closed(&judge(&with(3_000_000_000, Vec::new()))).is_empty(), "it is larger than the guess");
+    let full = vec!["memberID:1 alarm:NOSPACE ".to_owned()];
+    fails(&with(3_000_000_000, full), names::ETCD_HEALTHY, "139% of the default quota");
+}
+
+#[test]
+fn elections_between_the_samples_are_seen() {
+    let mut scene = scene();
+    scene.etcd = Some(Samples { first: Ok(view(4)), second: Ok(view(5)) });
+    fails(&scene, names::ETCD_HEALTHY, "changed its raft term");
+}
+
+#[test]
+fn a_member_with_another_id_or_lost_entries_is_not_the_one_that_left() {
+    let with = |change: fn(&mut MemberRow)| {
+        let mut scene = back(before());
+        change(&mut scene.etcd.as_mut().unwrap().second.as_mut().unwrap().members[1]);
+        scene
+    };
+    let went_back = with(|row| row.status.as_mut().unwrap().revision = 6);
+    fails(&went_back, names::ETCD_MEMBER, "went back from 7 to 6");
+    fails(&with(|row| row.id = 12), names::ETCD_MEMBER, "stop here");
+    let behind = with(|row| row.status.as_mut().unwrap().applied = 479);
+    fails(&behind, names::ETCD_MEMBER, "has applied 479 of the 500 entries");
+}
+
+#[test]
+fn keyspaces_that_differ_close_the_gate_and_incomparable_ones_leave_it_unknown() {
+    let with = |hash, compacted| {
+        let mut scene = back(before());
+        if let Some(Ok(found)) = &mut scene.hash {
+            found[0].readings[1] = HashReading { member: "cp-2".into(), hash, compacted };
+        }
+        scene
+    };
+    fails(&with(8, 1), names::ETCD_HASH, "differ at revision 70");
+    assert_eq!(only_closed(&with(9, 2)).1, Verdict::Unknown);
 }

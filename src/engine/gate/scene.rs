@@ -4,7 +4,7 @@ use super::baseline::Baseline;
 use super::world::{Flaps, Wishes, World};
 use crate::backend::clock::now;
 use crate::backend::error::Error;
-use crate::backend::kube::Readiness;
+use crate::backend::kube::{Cluster, Readiness};
 use crate::domain::access;
 use crate::domain::actor::{Actor, DaemonRow, Leader};
 use crate::domain::budget::BudgetRow;
@@ -240,10 +240,7 @@ impl Scene {
     ) -> Self {
         let cluster = &backends.cluster;
         let settings = &backends.settings;
-        let (rows, beats) = match cluster.nodes_and_beats().await {
-            Ok((rows, beats)) => (Ok(rows), beats.map_err(Report::from)),
-            Err(error) => (Err(Report::from(error)), Ok(())),
-        };
+        let (rows, beats) = nodes(cluster).await;
         let target =
             rows.as_ref().ok().and_then(|rows| rows.iter().find(|row| Some(&row.name) == node).cloned());
         if let Ok(rows) = &rows {
@@ -259,9 +256,8 @@ impl Scene {
             special(backends, target.as_ref(), has_masters, &wants),
         );
         let may_host = backends.etcd.as_ref().zip(node).is_some_and(|(etcd, node)| etcd.may_host(node));
-        let was_member = matches!(&purpose, Purpose::Return { memory, .. } | Purpose::Settle { memory, .. } if memory.member_before.is_some());
-        let is_master =
-            was_master || was_member || may_host || is_master(target.as_ref(), node, etcd.as_ref());
+        let is_known = was_master || had_member(&purpose) || may_host;
+        let is_master = is_known || is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
         let quorum_read = quorum_read(backends, node, wants.quorum_read && is_master).await;
         let at = now();
@@ -277,9 +273,7 @@ impl Scene {
             nodes: rows.map(|rows| rows.into_iter().map(|row| (row.key(), row)).collect()),
             beats,
             pods: pods.map_err(Report::from),
-            endpoints: endpoints.map_err(Report::from).map(|list| {
-                list.into_iter().map(|(at, answer)| (at, answer.map_err(Report::from))).collect()
-            }),
+            endpoints: endpoints.map(readable).map_err(Report::from),
             listed: listed.map_err(Report::from),
             leaders: world.leaders,
             daemons: world.daemons,
@@ -296,6 +290,26 @@ impl Scene {
             readiness,
             rights,
         }
+    }
+}
+
+/// The nodes, and whether their leases could be read.
+async fn nodes(cluster: &Cluster) -> (Result<Vec<NodeRow>, Report>, Result<(), Report>) {
+    match cluster.nodes_and_beats().await {
+        Ok((rows, beats)) => (Ok(rows), beats.map_err(Report::from)),
+        Err(error) => (Err(Report::from(error)), Ok(())),
+    }
+}
+
+fn readable(list: Vec<Readiness>) -> Vec<Endpoint> {
+    list.into_iter().map(|(at, answer)| (at, answer.map_err(Report::from))).collect()
+}
+
+/// The node hosted a member before its reboot.
+fn had_member(purpose: &Purpose) -> bool {
+    match purpose {
+        Purpose::Return { memory, .. } | Purpose::Settle { memory, .. } => memory.member_before.is_some(),
+        Purpose::Before { .. } | Purpose::Check | Purpose::Between(_) => false,
     }
 }
 
