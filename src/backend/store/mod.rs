@@ -11,6 +11,7 @@ pub(crate) mod part;
 pub mod remote;
 pub mod seal;
 pub mod verify;
+mod writer;
 
 pub use list::{Listed, list, newest_verified};
 pub use remote::{Location, S3Options, Upload};

@@ -1,15 +1,14 @@
 //! A file on its way: called `.part`, readable by its owner only, named when it is whole and gone when it is not.
 
+use super::writer::{ReadBack, Writer};
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
 use crate::domain::text::bytes as size_in_words;
-use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use tokio::io::{AsyncWriteExt, BufWriter};
 
 /// What stays free on the disk beyond the file itself.
 const RESERVE: u64 = 16 * 1024 * 1024;
@@ -17,7 +16,7 @@ const RESERVE: u64 = 16 * 1024 * 1024;
 /// A file that is being written. Dropping it before [`Part::finish`] removes what was written.
 pub(crate) struct Part {
     path: PathBuf,
-    file: BufWriter<tokio::fs::File>,
+    file: Writer,
     size: u64,
     leftover: Leftover,
 }
@@ -56,7 +55,7 @@ pub(crate) fn sidecar(path: &Path) -> PathBuf {
 }
 
 fn create_private(path: &Path) -> io::Result<std::fs::File> {
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// The first name that is free: the wanted one, or with a number behind it.
@@ -128,8 +127,7 @@ impl Part {
         })
         .await?;
         let leftover = Leftover(Some(with_suffix(&path, ".part")));
-        let file = BufWriter::with_capacity(1024 * 1024, tokio::fs::File::from_std(file));
-        Ok(Self { path, file, size: 0, leftover })
+        Ok(Self { path, file: Writer::new(file), size: 0, leftover })
     }
 
     /// Fails when the disk has no room for `size` bytes and a reserve.
@@ -154,7 +152,7 @@ impl Part {
     /// Adds bytes.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.size += bytes.len() as u64;
-        self.file.write_all(bytes).await.map_err(|error| local(&self.path, &error))
+        self.file.write(bytes).await.map_err(|error| local(&self.path, &error))
     }
 
     /// Bytes added so far.
@@ -166,20 +164,16 @@ impl Part {
     /// their names. `sha256` (hex) is of the bytes as they came; `describe` makes the sidecar's content from it and the
     /// file's size.
     pub(crate) async fn finish<M: Serialize + Send + 'static>(
-        mut self,
+        self,
         sha256: String,
         describe: impl FnOnce(u64, String) -> M,
     ) -> Result<(PathBuf, M), Error> {
-        let flushed = async {
-            self.file.flush().await?;
-            self.file.get_mut().sync_all().await
-        };
-        flushed.await.map_err(|error| local(&self.path, &error))?;
+        let read = self.file.end().await.map_err(|error| local(&self.path, &error))?;
         let (path, size) = (self.path.clone(), self.size);
         let meta = describe(size, sha256.clone());
         let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
         let target = path.clone();
-        blocking(&path, move || publish(&target, size, &sha256, &text)).await?;
+        blocking(&path, move || publish(&target, &read, &(size, sha256), &text)).await?;
         self.leftover.keep();
         Ok((path, meta))
     }
@@ -195,11 +189,10 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Reads back, then names: the sidecar first, so that a named file always has one.
-fn publish(path: &Path, size: u64, sha256: &str, meta: &[u8]) -> io::Result<()> {
+/// Compares what was read back, then names: the sidecar first, so that a named file always has one.
+fn publish(path: &Path, read: &ReadBack, written: &ReadBack, meta: &[u8]) -> io::Result<()> {
     let part = with_suffix(path, ".part");
-    let (read_size, read_sha256) = digest_from_disk(&part)?;
-    if (read_size, read_sha256.as_str()) != (size, sha256) {
+    if read != written {
         return Err(io::Error::other("the disk gave back other bytes than were written"));
     }
     let sidecar = sidecar(path);
@@ -221,29 +214,6 @@ fn publish(path: &Path, size: u64, sha256: &str, meta: &[u8]) -> io::Result<()> 
     Ok(())
 }
 
-/// Size and SHA-256 (hex) of a file, read from the disk rather than from memory where the system allows it.
-fn digest_from_disk(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = std::fs::File::open(path)?;
-    forget_cached(&file);
-    let (mut hash, mut size, mut buffer) = (Context::new(&SHA256), 0, vec![0; 256 * 1024]);
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok((size, hex(hash.finish().as_ref())));
-        }
-        hash.update(&buffer[..count]);
-        size += count as u64;
-    }
-}
-
-/// Drops clean pages of a file from memory, so that the next read comes from the disk (an advice, no promise).
-pub(super) fn forget_cached(file: &std::fs::File) {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
-    #[cfg(not(target_os = "linux"))]
-    let _ = file;
-}
-
 /// Lower-case hex.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -257,9 +227,10 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
 
     fn sha256(bytes: &[u8]) -> String {
-        hex(ring::digest::digest(&SHA256, bytes).as_ref())
+        hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
     }
 
     fn names(dir: &Path) -> Vec<String> {
@@ -336,10 +307,18 @@ mod tests {
     async fn bytes_that_changed_on_the_disk_are_noticed() {
         let dir = tempfile::tempdir().expect("dir");
         let mut part = Part::create(dir.path(), "a.db").await.expect("create");
-        part.write(b"truth").await.expect("write");
-        part.file.flush().await.expect("flush");
-        std::fs::write(dir.path().join("a.db.part"), "trash").expect("write");
-        let error = part.finish(sha256(b"truth"), |size, _| size).await.expect_err("changed");
+        let (truth, path) = (vec![7; 1024 * 1024], dir.path().join("a.db.part"));
+        part.write(&truth).await.expect("write");
+        while path.metadata().expect("meta").len() < truth.len() as u64 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .expect("open")
+            .write_all(b"trash")
+            .expect("write");
+        let error = part.finish(sha256(&truth), |size, _| size).await.expect_err("changed");
         assert!(error.to_string().contains("other bytes"), "{error}");
         assert!(names(dir.path()).is_empty());
     }

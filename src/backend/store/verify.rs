@@ -3,7 +3,8 @@
 //! A snapshot is the member's bbolt file followed by the SHA-256 of all of it (etcd `server/etcdserver/api/v3rpc/
 //! maintenance.go`). `etcdctl snapshot status` does not check that digest; this does.
 
-use super::part::{forget_cached, hex, sidecar};
+use super::part::{hex, sidecar};
+use super::writer::forget_cached;
 use super::{SnapshotFile, SnapshotMeta};
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
@@ -93,7 +94,7 @@ pub fn verify(path: &Path) -> Result<SnapshotFile, Error> {
     let meta: SnapshotMeta =
         serde_json::from_slice(&meta).map_err(|error| fail(format!("its sidecar: {error}")))?;
     let mut file = std::fs::File::open(path).map_err(io)?;
-    forget_cached(&file);
+    forget_cached(&file, 0, 0);
     let (mut check, mut whole, mut size) = (Check::default(), Context::new(&SHA256), 0_u64);
     let mut buffer = vec![0; 256 * 1024];
     loop {
