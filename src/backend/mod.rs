@@ -11,5 +11,6 @@ pub mod local;
 mod pipe;
 pub mod power;
 pub mod probe;
+mod proxy;
 pub mod store;
 pub mod webhook;

@@ -3,11 +3,11 @@
 //! The address is a secret, as whoever has it may post: it is never shown, logged or put into an error; errors name the
 //! host.
 
+use crate::backend::proxy::Way;
 use crate::domain::report::{FailureKind, Report};
 use http::{Method, Request, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::client::Body;
 use std::fmt;
@@ -22,7 +22,8 @@ pub struct Webhook {
     url: Uri,
     host: String,
     deadline: Duration,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<HttpsConnector<Way>, Body>,
+    way: Way,
 }
 
 impl fmt::Debug for Webhook {
@@ -45,6 +46,7 @@ impl Webhook {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             return Err(wrong());
         }
+        let way = Way::new();
         let connector = HttpsConnectorBuilder::new()
             .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
             .map_err(|error| {
@@ -53,9 +55,9 @@ impl Webhook {
             })?
             .https_or_http()
             .enable_http1()
-            .build();
+            .wrap_connector(way.clone());
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { url, host, deadline: DEADLINE, client })
+        Ok(Self { url, host, deadline: DEADLINE, client, way })
     }
 
     /// The host, which may be shown.
@@ -76,7 +78,9 @@ impl Webhook {
             .header(header::USER_AGENT, concat!("pitstop/", env!("CARGO_PKG_VERSION")))
             .body(Body::from(body.into_bytes()));
         let failed = |kind, words: String| Report::new(kind, format!("the webhook at {} {words}", self.host));
-        let request = request.map_err(|_| failed(FailureKind::Local, "has no usable address".to_owned()))?;
+        let mut request =
+            request.map_err(|_| failed(FailureKind::Local, "has no usable address".to_owned()))?;
+        self.way.authorize(&self.url, request.headers_mut());
         match tokio::time::timeout(self.deadline, self.client.request(request)).await {
             Err(_) => {
                 let words = format!("did not answer within {} s", self.deadline.as_secs());

@@ -1,12 +1,12 @@
 //! From kubeconfig files to a client, as kubectl finds its way: files, context, cluster, user, proxy, credentials.
 
 mod files;
-mod proxy;
 
 use super::endpoints::Route;
 use super::fault::{self, Who};
 use super::{Cluster, KubeOptions};
 use crate::backend::error::Error;
+use crate::backend::proxy;
 use crate::domain::report::FailureKind;
 use ::kube::config::{AuthInfo, Config, ExecInteractiveMode, Kubeconfig};
 use ::kube::{Client, client::ClientBuilder};

@@ -1,10 +1,11 @@
-//! HTTP for object stores: TLS by the provider that everything else here uses, deadlines on each step.
+//! HTTP for object stores: TLS by the provider that everything else here uses, the proxies of the environment, deadlines on
+//! each step.
 
+use crate::backend::proxy::Way;
 use http::Response;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::TokioExecutor;
 use object_store::ClientOptions;
@@ -15,14 +16,13 @@ use object_store::client::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Until a connection stands.
-const CONNECT: Duration = Duration::from_secs(5);
 /// From the first byte of a request to the first of its answer: a part of 8 MiB must fit through a slow line.
 const ANSWER: Duration = Duration::from_mins(2);
 
@@ -33,23 +33,29 @@ pub(super) struct Connector {
     pub(super) ca: Option<PathBuf>,
 }
 
-#[derive(Debug)]
-struct Service(Client<HttpsConnector<Tcp>, HttpRequestBody>);
+struct Service {
+    client: Client<HttpsConnector<Way>, HttpRequestBody>,
+    way: Way,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
         let tls = tls(self.ca.as_deref())
             .map_err(|error| object_store::Error::Generic { store: "TLS", source: Box::new(error) })?;
-        let mut tcp = Tcp::new();
-        tcp.set_connect_timeout(Some(CONNECT));
-        tcp.set_nodelay(true);
-        tcp.enforce_http(false);
+        let way = Way::new();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(tcp);
-        Ok(HttpClient::new(Service(Client::builder(TokioExecutor::new()).build(connector))))
+            .wrap_connector(way.clone());
+        let client = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(HttpClient::new(Service { client, way }))
     }
 }
 
@@ -78,8 +84,10 @@ fn roots(path: &Path) -> io::Result<RootCertStore> {
 
 #[async_trait::async_trait]
 impl HttpService for Service {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        match timeout(ANSWER, self.0.request(request)).await {
+    async fn call(&self, mut request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let server = request.uri().clone();
+        self.way.authorize(&server, request.headers_mut());
+        match timeout(ANSWER, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(as_response(response)),
             Ok(Err(error)) => Err(HttpError::new(kind(&error), error)),
             Err(_) => {

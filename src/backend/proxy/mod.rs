@@ -1,10 +1,13 @@
-//! Which proxy leads to an API server: the kubeconfig's, else the environment's, by the rules of Go's `httpproxy`, which
-//! kubectl follows.
+//! Which proxy leads to a server, by the environment and the rules of Go's `httpproxy`, which kubectl follows; and the way through it.
+
+mod way;
+
+pub(super) use way::Way;
 
 use std::net::IpAddr;
 
 /// The variables that matter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Environment {
     /// `HTTPS_PROXY`.
     pub for_https: String,
