@@ -10,7 +10,7 @@ mod ways;
 use pitstop::backend::dial::{Dialer, Stream};
 use pitstop::backend::error::Error;
 use pitstop::backend::etcd::{Access, Etcd, EtcdOptions};
-use pitstop::backend::host::{Hosts, RebootAnswer, SshOptions};
+use pitstop::backend::host::{Contents, Hosts, RebootAnswer, SshOptions};
 use pitstop::backend::store;
 use pitstop::domain::etcd::{EtcdView, MemberHealth};
 use pitstop::domain::host::Privilege;
@@ -215,7 +215,7 @@ async fn backups_are_whole_and_leave_nothing_behind_when_they_are_not() {
         etcd.snapshot(Some(&"cp-2".into()), &dir, |_, _| {}, &cancel, &permit).await.expect("snapshot");
     assert_eq!((file.meta.member.as_str(), file.meta.size), ("cp-3", 512 * 1024 + 32));
     assert_eq!(store::verify(&file.path).expect("whole"), file);
-    let paths = ["etc/kubernetes"];
+    let paths = Contents::of(&["etc/kubernetes"]);
     let archive =
         site.hosts.archive(site.node("cp-2"), &paths, &dir, |_| {}, &cancel, &permit).await.expect("archive");
     let listed = std::process::Command::new("tar").arg("-tf").arg(&archive.path).output().expect("tar");

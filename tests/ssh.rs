@@ -27,7 +27,7 @@ mod way;
 
 use pitstop::backend::dial::{Dialer, Stream};
 use pitstop::backend::error::Error;
-use pitstop::backend::host::{Hosts, RebootAnswer, SshOptions};
+use pitstop::backend::host::{Contents, Hosts, RebootAnswer, SshOptions};
 use pitstop::domain::host::Privilege;
 use pitstop::domain::node::NodeRow;
 use pitstop::domain::plan::Kind;
@@ -346,7 +346,7 @@ async fn archives_are_whole_private_and_described() {
     let last = AtomicUsize::new(0);
     let progress = |bytes: u64| last.store(usize::try_from(bytes).expect("small"), Ordering::SeqCst);
     let file = hosts
-        .archive(&node, &[wanted.trim_start_matches('/')], &dir, progress, &cancel, &permit)
+        .archive(&node, &Contents::of(&[wanted.trim_start_matches('/')]), &dir, progress, &cancel, &permit)
         .await
         .expect("archive");
     assert_eq!(last.load(Ordering::SeqCst) as u64, file.meta.size);
@@ -357,13 +357,18 @@ async fn archives_are_whole_private_and_described() {
     let listed = must("tar", &["-tf", &file.path.display().to_string()]);
     assert!(listed.contains("pki/ca.key") && listed.lines().count() == 4, "{listed}");
 
-    let error =
-        hosts.archive(&node, &["no/such/dir"], &dir, |_| {}, &cancel, &permit).await.expect_err("missing");
+    let error = hosts
+        .archive(&node, &Contents::of(&["no/such/dir"]), &dir, |_| {}, &cancel, &permit)
+        .await
+        .expect_err("missing");
     assert!(error.to_string().contains("tar: "), "{error}");
     let names = std::fs::read_dir(&dir).expect("dir").count();
     assert_eq!(names, 2, "the archive and its sidecar, nothing of the failed one");
     let denied = rows::permit(Kind::Drain, &["cp-1"]);
-    let error = hosts.archive(&node, &["etc"], &dir, |_| {}, &cancel, &denied).await.expect_err("denied");
+    let error = hosts
+        .archive(&node, &Contents::of(&["etc"]), &dir, |_| {}, &cancel, &denied)
+        .await
+        .expect_err("denied");
     assert_eq!(error.kind, FailureKind::Denied);
 }
 

@@ -24,6 +24,7 @@ mod ssh_config;
 mod tar;
 mod trust;
 
+pub use archive::Contents;
 pub use reboot::RebootAnswer;
 pub use ssh_config::OpenSsh;
 pub(crate) use ssh_config::is_host_name;

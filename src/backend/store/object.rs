@@ -1,4 +1,4 @@
-//! An object of the API as a file beside the archive of a host: `kube-system/kubeadm-config` and its like.
+//! An object of the API as a file in the archive of a host, or by itself: `kube-system/kubeadm-config` and its like.
 
 use super::part::{Part, hex};
 use super::{ArchiveFile, ArchiveMeta, safe_for_name, stamp_for_name};
@@ -10,22 +10,32 @@ use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Stores a ConfigMap as JSON that `kubectl apply` takes. Readable by its owner only, flushed, read back, with a sidecar.
-pub async fn store_config_map(
-    dir: &Path,
-    node: &NodeName,
-    (namespace, name): (&str, &str),
-    data: &BTreeMap<String, String>,
-    permit: &Permit,
-) -> Result<ArchiveFile, Error> {
-    permit.check(&Change::Snapshot)?;
+/// What a ConfigMap is called in an archive.
+pub fn name(namespace: &str, name: &str) -> String {
+    format!("configmaps/{}/{}.json", safe_for_name(namespace), safe_for_name(name))
+}
+
+/// A ConfigMap as JSON that `kubectl apply` takes.
+pub fn text(namespace: &str, name: &str, data: &BTreeMap<String, String>) -> String {
     let object = serde_json::json!({
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": { "namespace": namespace, "name": name },
         "data": data,
     });
-    let text = format!("{object:#}\n");
+    format!("{object:#}\n")
+}
+
+/// Stores it by itself, where there is no archive to put it into. Readable by its owner only, flushed, read back, with a
+/// sidecar.
+pub async fn store(
+    dir: &Path,
+    node: &NodeName,
+    (namespace, name): (&str, &str),
+    text: &str,
+    permit: &Permit,
+) -> Result<ArchiveFile, Error> {
+    permit.check(&Change::Snapshot)?;
     let taken = clock::now();
     let file =
         format!("{}-{}-{}.config", safe_for_name(node.as_str()), safe_for_name(name), stamp_for_name(taken));
@@ -34,7 +44,7 @@ pub async fn store_config_map(
     let describe = |size, sha256| ArchiveMeta {
         node: node.0.clone(),
         boot_id: String::new(),
-        paths: vec![format!("configmaps/{namespace}/{name}")],
+        paths: vec![self::name(namespace, name)],
         entries: 1,
         files: BTreeMap::new(),
         sha256,
@@ -62,7 +72,8 @@ mod tests {
         let permit = grant(&Policy::default(), &wanted, world, Assent::Key).expect("permit");
         let data = [("ClusterConfiguration".to_owned(), "kind: ClusterConfiguration\n".to_owned())].into();
         let key = ("kube-system", "kubeadm-config");
-        let file = store_config_map(dir.path(), &"cp-1".into(), key, &data, &permit).await.expect("stored");
+        let text = text(key.0, key.1, &data);
+        let file = store(dir.path(), &"cp-1".into(), key, &text, &permit).await.expect("stored");
         let text = std::fs::read_to_string(&file.path).expect("read");
         let object: serde_json::Value = serde_json::from_str(&text).expect("json");
         assert_eq!(object["data"]["ClusterConfiguration"], "kind: ClusterConfiguration\n");

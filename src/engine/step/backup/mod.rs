@@ -1,11 +1,12 @@
 //! A verified etcd snapshot off the node, and the files that a control plane cannot be rebuilt without.
 
 mod copies;
+mod files;
 mod pace;
 
 use crate::backend::clock::now;
 use crate::backend::etcd::Etcd;
-use crate::backend::store::{self, Listed, Location, SnapshotFile, here, object, seal};
+use crate::backend::store::{self, Listed, Location, SnapshotFile, here, seal};
 use crate::domain::etcd::scheduled::newest;
 use crate::domain::node::NodeRow;
 use crate::domain::plan::Kind;
@@ -17,11 +18,8 @@ use crate::engine::job::{Ending, Job};
 use crate::engine::settings::Settings;
 use futures::FutureExt;
 use pace::Pace;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
-
-/// What is archived of a control-plane host, relative to `/`.
-const FILES: [&str; 1] = ["etc/kubernetes"];
 
 /// What was done, and whether any of it needs a second look.
 #[derive(Default)]
@@ -57,16 +55,15 @@ pub(super) async fn backup(job: &Job) -> Ending {
     }
     let on_node = place(job, rows)?;
     let file = snapshot(job, rows, &mut account).await?;
-    let mut files = vec![file.path.clone()];
+    let mut stored = vec![file.path.clone()];
     let mut clusters = vec![file.meta.cluster_id.clone()];
     for (name, etcd) in job.backends().etcd.iter().flat_map(Etcd::beside_it) {
         let file = snapshot_beside(job, &name, &etcd, &mut account).await?;
         clusters.push(file.meta.cluster_id.clone());
-        files.push(file.path);
+        stored.push(file.path);
     }
-    files.extend(host_files(job, &mut account).await?);
-    files.extend(config_map(job, &mut account).await?);
-    let files = seal_all(job, files, &mut account).await?;
+    stored.extend(files::save(job, &mut account).await?);
+    let files = seal_all(job, stored, &mut account).await?;
     copy_all(job, &files, on_node.is_some(), &mut account).await?;
     if let Some(node) = on_node.filter(|_| job.backends().settings.backup.upload.is_none()) {
         account.warn(format!("it lies on {node} itself: copy it elsewhere"));
@@ -214,74 +211,6 @@ async fn take(job: &Job, etcd: &Etcd, change: &str, account: &mut Account) -> Re
         ));
     }
     Ok(file)
-}
-
-/// The files of the host to be rebooted. Missing ones are said, and do not fail the step.
-async fn host_files(job: &Job, account: &mut Account) -> Result<Option<PathBuf>, Report> {
-    let Some(node) = job.step.node.as_ref().filter(|_| job.shared.plan.kind == Kind::Reboot) else {
-        return Ok(None);
-    };
-    match archive(job).await {
-        Ok(Some((words, path))) => {
-            account.add(words);
-            Ok(Some(path))
-        }
-        Ok(None) => {
-            account.warn(format!("/etc/kubernetes of {node} was not saved: no SSH"));
-            Ok(None)
-        }
-        Err(report) if report.kind == FailureKind::Cancelled => Err(report),
-        Err(report) => {
-            account.warn(format!("/etc/kubernetes of {node} was not saved: {report}"));
-            Ok(None)
-        }
-    }
-}
-
-/// What kubeadm keeps in the cluster, which no file of the host holds. Where there is none there is nothing to say.
-async fn config_map(job: &Job, account: &mut Account) -> Result<Option<PathBuf>, Report> {
-    let Some(node) = job.step.node.as_ref().filter(|_| job.shared.plan.kind == Kind::Reboot) else {
-        return Ok(None);
-    };
-    let (namespace, name) = ("kube-system", "kubeadm-config");
-    let data = match job.backends().cluster.config_map(namespace, name).await {
-        Ok(Some(data)) => data,
-        Ok(None) => return Ok(None),
-        Err(error) => {
-            account.warn(format!("the ConfigMap {name} was not saved: {error}"));
-            return Ok(None);
-        }
-    };
-    let dir = &job.backends().settings.snapshot_dir;
-    let storing = object::store_config_map(dir, node, (namespace, name), &data, job.permit());
-    let file = job.change(&format!("store the ConfigMap {name}"), storing).await?;
-    account.add(format!("ConfigMap {name}: {}", file.path.display()));
-    Ok(Some(file.path))
-}
-
-/// Whether a file of an earlier attempt is still there and recent.
-fn is_recent(path: &Path) -> bool {
-    let Ok(file) = std::fs::metadata(path) else { return false };
-    let age = file.modified().ok().and_then(|at| at.elapsed().ok());
-    file.len() > 0 && age.is_some_and(|age| age <= RECENT)
-}
-
-async fn archive(job: &Job) -> Result<Option<(String, PathBuf)>, Report> {
-    if let Some(path) = job.memory().archive.filter(|path| is_recent(path)) {
-        return Ok(Some((format!("/etc/kubernetes is there: {}", path.display()), path)));
-    }
-    let Some(hosts) = &job.backends().hosts else { return Ok(None) };
-    let node = job.node()?;
-    let row = job.patiently("reading the node", || job.backends().cluster.node(node)).await?;
-    let dir = &job.backends().settings.snapshot_dir;
-    let pace = Pace::new(job, "archiving /etc/kubernetes: ");
-    let progress = |done: u64| pace.tell(done, None);
-    let request = hosts.archive(&row, &FILES, dir, progress, &job.cancel, job.permit()).boxed();
-    let file = job.change(&format!("archive /etc/kubernetes of {node}"), request).await?;
-    let path = file.path.clone();
-    job.remember(|memory| memory.archive = Some(path))?;
-    let words = format!("/etc/kubernetes, {}: {}", bytes(file.meta.size), file.path.display());
-    Ok(Some((words, file.path)))
 }
 
 /// Seals what was stored and verified, for the readers that the configuration names; those that an earlier attempt sealed stay
