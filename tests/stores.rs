@@ -4,6 +4,8 @@
 
 #[path = "support/permits.rs"]
 mod permits;
+#[path = "stores/sealed.rs"]
+mod sealed;
 #[path = "stores/server.rs"]
 mod server;
 
