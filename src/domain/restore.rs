@@ -169,13 +169,16 @@ fn members(source: &Source, peers: &[&Peer], dir: &str, service: &Service) -> Ve
     let cluster =
         if cluster.is_empty() { "NAME=https://ADDRESS:2380,...".to_owned() } else { cluster.join(",") };
     let bump = if may_bump(&source.version) { " --bump-revision 1000000000 --mark-compacted" } else { "" };
+    let tool = tool(&source.version);
     let restore = |peer: &Peer| {
+        // as root it writes root's files: whoever owned the old ones owns the new ones
         format!(
-            "sudo etcdutl snapshot restore /var/tmp/{} --name {} --initial-cluster {cluster} --initial-cluster-token restored-{} --initial-advertise-peer-urls {} --data-dir {dir}{bump}",
+            "sudo {tool} snapshot restore /var/tmp/{} --name {} --initial-cluster {cluster} --initial-cluster-token restored-{} --initial-advertise-peer-urls {} --data-dir {dir}{bump} && sudo chown -R --reference={dir}.before-{} {dir}",
             source.name,
             peer.name,
             source.stamp,
             peer.url.as_deref().unwrap_or_default(),
+            source.stamp,
         )
     };
     let mut put = on(&restore);
@@ -210,6 +213,12 @@ fn members(source: &Source, peers: &[&Peer], dir: &str, service: &Service) -> Ve
             }),
         ),
     ]
+}
+
+/// What restores: before 3.5 there is no `etcdutl`.
+fn tool(version: &str) -> &'static str {
+    let is_old = parse_version(version).is_some_and(|version| version < (3, 5, 0));
+    if is_old { "env ETCDCTL_API=3 etcdctl" } else { "etcdutl" }
 }
 
 /// Whether `etcdutl` of the server's version knows the flags that keep revisions from going back.
@@ -326,7 +335,7 @@ mod tests {
     fn every_member_is_restored_with_its_own_name_and_the_same_cluster() {
         let text = text(&recipe(&source(), &peers(), None));
         let cluster = "--initial-cluster cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380";
-        assert!(text.contains(&format!("ssh cp-2 'sudo etcdutl snapshot restore /var/tmp/etcd-ab-1.db --name cp-2 {cluster} --initial-cluster-token restored-20260921T141320Z --initial-advertise-peer-urls https://10.0.0.2:2380 --data-dir /var/lib/etcd --bump-revision 1000000000 --mark-compacted'")), "{text}");
+        assert!(text.contains(&format!("ssh cp-2 'sudo etcdutl snapshot restore /var/tmp/etcd-ab-1.db --name cp-2 {cluster} --initial-cluster-token restored-20260921T141320Z --initial-advertise-peer-urls https://10.0.0.2:2380 --data-dir /var/lib/etcd --bump-revision 1000000000 --mark-compacted && sudo chown -R --reference=/var/lib/etcd.before-20260921T141320Z /var/lib/etcd'")), "{text}");
         assert!(text.contains("echo '00ff  /srv/snaps/etcd-ab-1.db' | sha256sum -c"), "{text}");
         assert!(text.contains("after revision 77 of cluster ab is lost"), "{text}");
         assert!(text.contains("left out, learner or never started: 1 member"), "{text}");
@@ -341,6 +350,7 @@ mod tests {
         {
             assert_eq!(may_bump(version), may, "{version}");
         }
+        assert!(tool("3.4.34").ends_with("etcdctl") && tool("3.5.0") == "etcdutl" && tool("") == "etcdutl");
         let old = Source { version: "3.5.1".into(), has_quorum: false, ..source() };
         let text = text(&recipe(&old, &peers(), None));
         assert!(

@@ -60,9 +60,14 @@ impl Etcd {
         };
         let taken = clock::now();
         let name = format!("etcd-{cluster_id:016x}-{}.db", stamp_for_name(taken));
-        let mut part = Part::create(dir, &name).await?;
+        let mut part = Part::create_judged(dir, &name, Box::new(Check::default())).await?;
         let (link, _) = self.link(&slot).await?;
-        let sha256 = receive(&link, &slot, &mut part, progress).await?;
+        receive(&link, &slot, &mut part, progress).await?;
+        let written = part.end().await?;
+        let sha256 = written
+            .verdict
+            .clone()
+            .map_err(|why| refusal(&slot, format!("what came is not a whole snapshot: {why}")))?;
         let describe = |size, sha256| SnapshotMeta {
             cluster_id: format!("{cluster_id:016x}"),
             revision: status.revision,
@@ -76,7 +81,7 @@ impl Etcd {
             place: self.found(),
             sealed: None,
         };
-        let (path, meta) = part.finish(sha256, describe).await?;
+        let (path, meta) = written.publish(sha256, describe).await?;
         Ok(SnapshotFile { path, meta })
     }
 }
@@ -91,17 +96,21 @@ fn as_meta(member: &MemberRow) -> MemberMeta {
     }
 }
 
-/// Writes the stream to the file and checks it; returns the SHA-256 of everything.
+fn refusal(slot: &Slot, why: String) -> Error {
+    Error::new(FailureKind::Unexpected, OP, &slot.label, why)
+}
+
+/// Writes the stream to the file, as long as it is announced. What came is judged when the disk gives it back: so the digest
+/// that the member sent stands for the line and for the disk, and is reckoned once.
 async fn receive(
     link: &Link,
     slot: &Slot,
     part: &mut Part,
     progress: impl Fn(u64, u64),
-) -> Result<String, Error> {
+) -> Result<(), Error> {
     let mut client = link.maintenance();
     let opened = patiently(slot, client.snapshot(SnapshotRequest {})).await?;
     let mut stream: Streaming<SnapshotResponse> = opened.into_inner();
-    let mut check = Check::default();
     let mut announced = None;
     while let Some(message) = patiently(slot, stream.message()).await? {
         let left = message.remaining_bytes.saturating_add(message.blob.len() as u64);
@@ -109,16 +118,14 @@ async fn receive(
             part.require_room(left.saturating_add(TRAILER as u64))?;
         }
         let total = *announced.get_or_insert(left);
-        check.update(&message.blob);
         part.write(&message.blob).await?;
         progress(part.size().min(total), total);
     }
-    let refuse = |why: String| Err(Error::new(FailureKind::Unexpected, OP, &slot.label, why));
     let expected = announced.unwrap_or(0).saturating_add(TRAILER as u64);
-    if part.size() != expected {
-        return refuse(format!("{} bytes came, {expected} were announced", part.size()));
+    if part.size() == expected {
+        return Ok(());
     }
-    check.finish().or_else(|why| refuse(format!("what came is not a whole snapshot: {why}")))
+    Err(refusal(slot, format!("{} bytes came, {expected} were announced", part.size())))
 }
 
 /// Waits for one message, as long as the stream may be quiet.

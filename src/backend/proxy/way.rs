@@ -133,7 +133,10 @@ async fn through(mut tcp: HttpConnector, server: Uri, proxy: &Intercept) -> Resu
             socks.call(server).await.map_err(|error| words(&error))?
         }
         other => {
-            return Err(format!("{}:// is not a kind of proxy that is known here", other.unwrap_or_default()));
+            return Err(format!(
+                "{}:// is not a kind of proxy that is known here",
+                other.unwrap_or_default()
+            ));
         }
     };
     Ok(Line { stream, is_proxied })

@@ -74,14 +74,14 @@ pub(super) mod tests {
     use super::super::part::Part;
     use super::super::verify::tests::snapshot;
     use super::*;
-    use crate::backend::store::verify;
+    use crate::backend::store::verify::{self, Judge as _};
     use crate::domain::time::Stamp;
 
     pub(in super::super) async fn store(dir: &Path, name: &str, taken: i64) -> PathBuf {
         let mut part = Part::create(dir, name).await.expect("create");
         let bytes = snapshot(3);
         part.write(&bytes).await.expect("write");
-        let mut check = verify::Check::default();
+        let mut check = Box::new(verify::Check::default());
         check.update(&bytes);
         let sha256 = check.finish().expect("whole");
         let describe = |size, sha256| SnapshotMeta {

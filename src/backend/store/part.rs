@@ -1,6 +1,7 @@
 //! A file on its way: called `.part`, readable by its owner only, named when it is whole and gone when it is not.
 
-use super::writer::{ReadBack, Writer};
+use super::verify::{Judge, Whole};
+use super::writer::Writer;
 use crate::backend::error::Error;
 use crate::domain::report::FailureKind;
 use crate::domain::text::bytes as size_in_words;
@@ -116,6 +117,11 @@ impl Part {
     /// name, finished or not, is never overwritten: the new one gets a number then. What a program that was killed left
     /// of files of the same kind (`KIND-STAMP.EXTENSION`) is removed.
     pub(crate) async fn create(dir: &Path, name: &str) -> Result<Self, Error> {
+        Self::create_judged(dir, name, Box::new(Whole::default())).await
+    }
+
+    /// The same, with a judge of what the disk gives back.
+    pub(crate) async fn create_judged(dir: &Path, name: &str, judge: Box<dyn Judge>) -> Result<Self, Error> {
         let wanted = dir.join(name);
         let kind = name.rsplit_once('-').map_or(name, |(kind, _)| kind);
         let (dir, kind) = (dir.to_owned(), kind.to_owned());
@@ -127,7 +133,7 @@ impl Part {
         })
         .await?;
         let leftover = Leftover(Some(with_suffix(&path, ".part")));
-        Ok(Self { path, file: Writer::new(file), size: 0, leftover })
+        Ok(Self { path, file: Writer::new(file, judge), size: 0, leftover })
     }
 
     /// Fails when the disk has no room for `size` bytes and a reserve.
@@ -160,23 +166,57 @@ impl Part {
         self.size
     }
 
-    /// Flushes the file to the disk, reads it back, and only when it holds what was written gives it and its sidecar
-    /// their names. `sha256` (hex) is of the bytes as they came; `describe` makes the sidecar's content from it and the
-    /// file's size.
+    /// Flushes the file to the disk and reads it back to its end.
+    pub(crate) async fn end(self) -> Result<Written, Error> {
+        let Self { path, file, size, leftover } = self;
+        let (read, verdict) = file.end().await.map_err(|error| local(&path, &error))?;
+        if read != size {
+            return Err(local(&path, &other_bytes()));
+        }
+        Ok(Written { path, size, verdict, leftover })
+    }
+
+    /// [`Self::end`], and gives the file its name when the disk gave back what has this SHA-256 (hex) as it came.
     pub(crate) async fn finish<M: Serialize + Send + 'static>(
         self,
         sha256: String,
         describe: impl FnOnce(u64, String) -> M,
     ) -> Result<(PathBuf, M), Error> {
-        let read = self.file.end().await.map_err(|error| local(&self.path, &error))?;
-        let (path, size) = (self.path.clone(), self.size);
-        let meta = describe(size, sha256.clone());
-        let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
-        let target = path.clone();
-        blocking(&path, move || publish(&target, &read, &(size, sha256), &text)).await?;
-        self.leftover.keep();
-        Ok((path, meta))
+        let written = self.end().await?;
+        if written.verdict.as_ref() != Ok(&sha256) {
+            return Err(local(&written.path, &other_bytes()));
+        }
+        written.publish(sha256, describe).await
     }
+}
+
+/// A file that was written, flushed and read back, and has no name yet. Dropping it removes it.
+pub(crate) struct Written {
+    path: PathBuf,
+    size: u64,
+    /// SHA-256 (hex) of what the disk gave back, or what the judge found wrong.
+    pub(crate) verdict: Result<String, String>,
+    leftover: Leftover,
+}
+
+impl Written {
+    /// Gives the file and its sidecar their names. `describe` makes the sidecar's content from the file's size and its SHA-256.
+    pub(crate) async fn publish<M: Serialize + Send + 'static>(
+        self,
+        sha256: String,
+        describe: impl FnOnce(u64, String) -> M,
+    ) -> Result<(PathBuf, M), Error> {
+        let meta = describe(self.size, sha256);
+        let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
+        let target = self.path.clone();
+        blocking(&self.path, move || publish(&target, &text)).await?;
+        self.leftover.keep();
+        Ok((self.path, meta))
+    }
+}
+
+fn other_bytes() -> io::Error {
+    io::Error::other("the disk gave back other bytes than were written")
 }
 
 async fn blocking<T: Send + 'static>(
@@ -189,12 +229,9 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Compares what was read back, then names: the sidecar first, so that a named file always has one.
-fn publish(path: &Path, read: &ReadBack, written: &ReadBack, meta: &[u8]) -> io::Result<()> {
+/// Names a file: the sidecar first, so that a named file always has one.
+fn publish(path: &Path, meta: &[u8]) -> io::Result<()> {
     let part = with_suffix(path, ".part");
-    if read != written {
-        return Err(io::Error::other("the disk gave back other bytes than were written"));
-    }
     let sidecar = sidecar(path);
     let sidecar_part = with_suffix(&sidecar, ".part");
     let mut file = create_private(&sidecar_part)?;

@@ -19,7 +19,35 @@ const MAGIC: u32 = 0xED0C_DAED;
 /// Magic, version and page size.
 const HEAD: usize = 28;
 
-/// Takes a snapshot's bytes in any portions; judges them at the end.
+/// Takes the bytes of a file in any portions, and judges them at the end.
+pub(crate) trait Judge: Send {
+    /// The next bytes.
+    fn update(&mut self, bytes: &[u8]);
+
+    /// SHA-256 of everything (hex), or in words what is wrong with it.
+    fn finish(self: Box<Self>) -> Result<String, String>;
+}
+
+/// Takes anything.
+pub(crate) struct Whole(Context);
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl Judge for Whole {
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(self: Box<Self>) -> Result<String, String> {
+        Ok(hex(self.0.finish().as_ref()))
+    }
+}
+
+/// Takes a snapshot of etcd only.
 pub(crate) struct Check {
     hash: Context,
     head: Vec<u8>,
@@ -33,9 +61,8 @@ impl Default for Check {
     }
 }
 
-impl Check {
-    /// The next bytes.
-    pub(crate) fn update(&mut self, bytes: &[u8]) {
+impl Judge for Check {
+    fn update(&mut self, bytes: &[u8]) {
         self.size += bytes.len() as u64;
         let missing = (HEAD - self.head.len()).min(bytes.len());
         self.head.extend_from_slice(&bytes[..missing]);
@@ -53,8 +80,7 @@ impl Check {
         }
     }
 
-    /// SHA-256 of everything (hex), or in words why it is not a whole snapshot.
-    pub(crate) fn finish(mut self) -> Result<String, String> {
+    fn finish(mut self: Box<Self>) -> Result<String, String> {
         let Some(size) = self.size.checked_sub(TRAILER as u64).filter(|_| self.head.len() == HEAD) else {
             return Err(format!("it ends after {} bytes", self.size));
         };
@@ -73,7 +99,7 @@ impl Check {
         let digest = digest.as_ref();
         if digest != self.tail {
             return Err(format!(
-                "its digest is {}, but it was sent with {}: bytes were changed on the way",
+                "its digest is {}, but it was sent with {}: bytes were changed on the way to the disk, or on it",
                 hex(digest),
                 hex(&self.tail)
             ));
@@ -95,25 +121,19 @@ pub fn verify(path: &Path) -> Result<SnapshotFile, Error> {
         serde_json::from_slice(&meta).map_err(|error| fail(format!("its sidecar: {error}")))?;
     let mut file = std::fs::File::open(path).map_err(io)?;
     forget_cached(&file, 0, 0);
-    let (mut check, mut whole, mut size) = (Check::default(), Context::new(&SHA256), 0_u64);
-    let mut buffer = vec![0; 256 * 1024];
+    // what is inside a sealed file was judged before it was sealed; only its reader can look again
+    let mut judge: Box<dyn Judge> =
+        if meta.sealed.is_some() { Box::new(Whole::default()) } else { Box::new(Check::default()) };
+    let (mut size, mut buffer) = (0_u64, vec![0; 256 * 1024]);
     loop {
         let count = file.read(&mut buffer).map_err(io)?;
         if count == 0 {
             break;
         }
         size += count as u64;
-        if meta.sealed.is_some() {
-            whole.update(&buffer[..count]);
-        } else {
-            check.update(&buffer[..count]);
-        }
+        judge.update(&buffer[..count]);
     }
-    // what is inside a sealed file was judged before it was sealed; only its reader can look again
-    let sha256 = match meta.sealed {
-        Some(_) => hex(whole.finish().as_ref()),
-        None => check.finish().map_err(fail)?,
-    };
+    let sha256 = judge.finish().map_err(fail)?;
     if (size, &sha256) != (meta.size, &meta.sha256) {
         return Err(fail(format!("it is whole, but not the file that its sidecar describes ({sha256})")));
     }
@@ -136,7 +156,7 @@ pub(super) mod tests {
     }
 
     fn judge(bytes: &[u8], portion: usize) -> Result<String, String> {
-        let mut check = Check::default();
+        let mut check = Box::new(Check::default());
         bytes.chunks(portion).for_each(|chunk| check.update(chunk));
         check.finish()
     }

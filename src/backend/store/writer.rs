@@ -3,8 +3,7 @@
 //! One thread writes blocks. From [`SEGMENT`] bytes on a second one flushes what is complete, drops it from memory and reads it
 //! back, so that the reading costs hardly any time after the last byte came.
 
-use super::part::hex;
-use ring::digest::{Context, SHA256};
+use super::verify::Judge;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
@@ -20,8 +19,8 @@ const WAITING: usize = 16;
 /// Bytes that are flushed and read back at once.
 const SEGMENT: u64 = 16 * 1024 * 1024;
 
-/// What the disk gave back: the size in bytes, and the SHA-256 in hex.
-pub(super) type ReadBack = (u64, String);
+/// What the disk gave back: the size in bytes, and the SHA-256 in hex, or in words what is wrong with it.
+pub(super) type ReadBack = (u64, Result<String, String>);
 
 /// A file that is being written.
 pub(super) struct Writer {
@@ -31,10 +30,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins to write. The file must be empty, and open for reading too.
-    pub(super) fn new(file: File) -> Self {
+    /// Begins to write. The file must be empty, and open for reading too. What is read back goes to the judge.
+    pub(super) fn new(file: File, judge: Box<dyn Judge>) -> Self {
         let (blocks, incoming) = sync_channel(WAITING);
-        let thread = thread::spawn(move || write(file, &incoming));
+        let thread = thread::spawn(move || write(file, judge, &incoming));
         Self { blocks: Some(blocks), pending: Vec::with_capacity(BLOCK), thread: Some(thread) }
     }
 
@@ -86,78 +85,76 @@ fn gone() -> io::Error {
 }
 
 /// The writing thread.
-fn write(file: File, incoming: &Receiver<Vec<u8>>) -> io::Result<ReadBack> {
+fn write(file: File, judge: Box<dyn Judge>, incoming: &Receiver<Vec<u8>>) -> io::Result<ReadBack> {
     let file = Arc::new(file);
-    let mut reading = Reading::new(Arc::clone(&file));
+    let mut reading = Reading::Waiting(Behind::new(Arc::clone(&file), judge));
+    let mut asked = 0;
     let mut size = 0;
     for block in incoming {
         (&*file).write_all(&block)?;
         size += block.len() as u64;
-        reading.advance(size)?;
+        if size - asked >= SEGMENT {
+            asked = size;
+            reading = reading.advance(size);
+        }
     }
     reading.finish(size)
 }
 
 /// The reading behind the writing.
-struct Reading {
-    file: Arc<File>,
-    asked: u64,
-    behind: Option<(SyncSender<u64>, JoinHandle<io::Result<Behind>>)>,
+enum Reading {
+    /// There is no complete segment yet.
+    Waiting(Behind),
+    /// A thread reads what is complete, as far as it is told.
+    Running(SyncSender<u64>, JoinHandle<io::Result<Behind>>),
 }
 
 impl Reading {
-    fn new(file: Arc<File>) -> Self {
-        Self { file, asked: 0, behind: None }
-    }
-
-    /// So much is written: complete segments may be read.
-    fn advance(&mut self, size: u64) -> io::Result<()> {
-        if size - self.asked < SEGMENT {
-            return Ok(());
-        }
-        self.asked = size;
-        let file = &self.file;
-        let (until, _) = self.behind.get_or_insert_with(|| {
-            let (until, segments) = sync_channel::<u64>(1);
-            let mut behind = Behind::new(Arc::clone(file));
-            let reading = move || {
-                for end in segments {
-                    behind.read_to(end)?;
-                }
-                Ok(behind)
-            };
-            (until, thread::spawn(reading))
-        });
+    /// So much is written and may be read.
+    fn advance(self, size: u64) -> Self {
+        let (until, thread) = match self {
+            Self::Running(until, thread) => (until, thread),
+            Self::Waiting(mut behind) => {
+                let (until, segments) = sync_channel(1);
+                let reading = move || {
+                    for end in segments {
+                        behind.read_to(end)?;
+                    }
+                    Ok(behind)
+                };
+                (until, thread::spawn(reading))
+            }
+        };
         // when it has failed, its error comes with the end
         let _ = until.send(size);
-        Ok(())
+        Self::Running(until, thread)
     }
 
     fn finish(self, size: u64) -> io::Result<ReadBack> {
-        let mut behind = match self.behind {
-            None => Behind::new(self.file),
-            Some((until, thread)) => {
+        let mut behind = match self {
+            Self::Waiting(behind) => behind,
+            Self::Running(until, thread) => {
                 drop(until);
                 thread.join().map_err(|_| gone())??
             }
         };
         behind.file.sync_all()?;
         behind.read_to(size)?;
-        Ok((behind.at, hex(behind.hash.finish().as_ref())))
+        Ok((behind.at, behind.judge.finish()))
     }
 }
 
 /// How far the file was read back.
 struct Behind {
     file: Arc<File>,
-    hash: Context,
+    judge: Box<dyn Judge>,
     at: u64,
     buffer: Vec<u8>,
 }
 
 impl Behind {
-    fn new(file: Arc<File>) -> Self {
-        Self { file, hash: Context::new(&SHA256), at: 0, buffer: vec![0; 256 * 1024] }
+    fn new(file: Arc<File>, judge: Box<dyn Judge>) -> Self {
+        Self { file, judge, at: 0, buffer: vec![0; 256 * 1024] }
     }
 
     /// Flushes, and reads up to `end`, or less when the file ends before.
@@ -170,7 +167,7 @@ impl Behind {
             if count == 0 {
                 break;
             }
-            self.hash.update(&self.buffer[..count]);
+            self.judge.update(&self.buffer[..count]);
             self.at += count as u64;
         }
         Ok(())
@@ -187,11 +184,13 @@ pub(super) fn forget_cached(file: &File, from: u64, length: u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::part::hex;
+    use super::super::verify::Whole;
     use super::*;
-    use ring::digest::digest;
+    use ring::digest::{SHA256, digest};
 
     async fn written(content: &[u8], portion: usize) -> ReadBack {
-        let mut writer = Writer::new(tempfile::tempfile().expect("file"));
+        let mut writer = Writer::new(tempfile::tempfile().expect("file"), Box::new(Whole::default()));
         for bytes in content.chunks(portion) {
             writer.write(bytes).await.expect("write");
         }
@@ -204,7 +203,11 @@ mod tests {
         let content: Vec<u8> = (0..most).map(|at| u8::try_from(at * 31 % 251).expect("a byte")).collect();
         for length in [0, 1, BLOCK, BLOCK + 1, most] {
             let expected = hex(digest(&SHA256, &content[..length]).as_ref());
-            assert_eq!(written(&content[..length], 32 * 1024).await, (length as u64, expected), "{length}");
+            assert_eq!(
+                written(&content[..length], 32 * 1024).await,
+                (length as u64, Ok(expected)),
+                "{length}"
+            );
         }
     }
 
@@ -212,7 +215,7 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_is_said_while_it_is_written_and_at_the_end() {
         let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").expect("open");
-        let mut writer = Writer::new(full());
+        let mut writer = Writer::new(full(), Box::new(Whole::default()));
         let mut failed = None;
         for _ in 0..4 * WAITING {
             failed = writer.write(&[1; BLOCK]).await.err();
@@ -221,7 +224,7 @@ mod tests {
             }
         }
         assert_eq!(failed.expect("full").kind(), io::ErrorKind::StorageFull);
-        let mut writer = Writer::new(full());
+        let mut writer = Writer::new(full(), Box::new(Whole::default()));
         writer.write(b"a few").await.expect("waits");
         assert_eq!(writer.end().await.expect_err("full").kind(), io::ErrorKind::StorageFull);
     }

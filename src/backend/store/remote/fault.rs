@@ -31,18 +31,27 @@ pub(super) fn of(op: &'static str, bucket: &Bucket, error: &object_store::Error)
             fail(FailureKind::Unauthorized, &coded("the store refused the credentials"))
                 .hint(credentials(bucket))
         }
+        // Azure says so of a key, of a firewall and of a right alike
+        E::PermissionDenied { .. } if code.as_deref() == Some("AuthorizationFailure") => fail(
+            FailureKind::Unauthorized,
+            "the store refused the credentials, or does not take requests from here (AuthorizationFailure)",
+        )
+        .hint(credentials(bucket)),
         E::PermissionDenied { .. } => {
             fail(FailureKind::Forbidden, &coded("the credentials are known, but may not do this"))
                 .hint("putting, reading and deleting objects under the prefix must be allowed")
         }
-        E::NotFound { .. } if code.as_deref() == Some("NoSuchBucket") => {
+        E::NotFound { .. } if matches!(code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound")) => {
             fail(FailureKind::NotFound, NO_BUCKET)
         }
         E::NotFound { .. } => fail(FailureKind::NotFound, &coded("not found")),
         E::AlreadyExists { .. } | E::Precondition { .. } => {
             fail(FailureKind::Conflict, "an object of that name exists already; it is not overwritten")
         }
-        _ if code.as_deref().is_some_and(|code| is_about_the_key(Some(code))) => {
+        // from where tokens are given
+        _ if is_about_the_key(code.as_deref())
+            || matches!(code.as_deref(), Some("HTTP 401" | "HTTP 403")) =>
+        {
             fail(FailureKind::Unauthorized, &coded("the store refused the credentials"))
                 .hint(credentials(bucket))
         }
@@ -55,10 +64,14 @@ fn unexpected(op: &'static str, bucket: &Bucket, error: &object_store::Error, co
     if let Some(code) = code {
         return fail(FailureKind::Unexpected, format!("the store answered {code}"));
     }
-    let mut root: &dyn std::error::Error = error;
-    while let Some(inner) = root.source() {
-        root = inner;
+    if op == "open" {
+        // what stands in quotes may be a part of a key
+        let words = root(error).to_string();
+        let words = short(words.split(['"', '`', '\'']).next().unwrap_or_default());
+        return fail(FailureKind::Local, format!("the credentials are not complete: {words}"))
+            .hint(credentials(bucket));
     }
+    let root = root(error);
     let words = root.to_string();
     if words.contains("invalid peer certificate") {
         return fail(FailureKind::Identity, format!("its certificate is not trusted: {words}"))
@@ -74,6 +87,15 @@ fn unexpected(op: &'static str, bucket: &Bucket, error: &object_store::Error, co
         .hint("nothing of this upload counts; check the network, then try again");
     }
     fail(FailureKind::Unexpected, short(&words))
+}
+
+/// The innermost cause.
+fn root(error: &object_store::Error) -> &(dyn std::error::Error + 'static) {
+    let mut root: &(dyn std::error::Error + 'static) = error;
+    while let Some(inner) = root.source() {
+        root = inner;
+    }
+    root
 }
 
 /// The first line of a text from elsewhere, and only the part that cannot hold an answer's body.
@@ -175,7 +197,18 @@ mod tests {
             of("copy", &bucket(), &object_store::Error::NotFound { path: "x".into(), source: body.into() })
         };
         assert!(is_no_bucket(&not_found("<Code>NoSuchBucket</Code>")));
+        assert!(is_no_bucket(&not_found("<Code>ContainerNotFound</Code>")));
         assert!(!is_no_bucket(&not_found("<Code>NoSuchKey</Code>")));
+    }
+
+    #[test]
+    fn incomplete_credentials_are_said_without_them() {
+        let odd = "invalid type: string \"s3cr3t\", expected a map".to_owned();
+        let error = object_store::Error::Generic { store: "GCS", source: odd.into() };
+        let error = of("open", &Bucket { scheme: Scheme::Gs, ..bucket() }, &error);
+        assert!(error.to_string().contains("not complete: invalid type: string"), "{error}");
+        assert!(!format!("{error:?}").contains("s3cr3t"), "{error:?}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("GOOGLE_APPLICATION_CREDENTIALS")));
     }
 
     #[test]
