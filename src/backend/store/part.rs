@@ -8,7 +8,7 @@ use crate::domain::text::bytes as size_in_words;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What stays free on the disk beyond the file itself.
@@ -20,6 +20,8 @@ pub(crate) struct Part {
     file: Writer,
     size: u64,
     leftover: Leftover,
+    /// Keeps the file locked until it has its name.
+    lock: std::fs::File,
 }
 
 /// Removes a file when dropped, unless it was kept.
@@ -55,8 +57,19 @@ pub(crate) fn sidecar(path: &Path) -> PathBuf {
     with_suffix(path, ".json")
 }
 
+/// Creates a file that is locked as long as it is open: whoever finds it locked leaves it alone.
 fn create_private(path: &Path) -> io::Result<std::fs::File> {
-    std::fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true).mode(0o600);
+    loop {
+        let file = options.open(path)?;
+        // somebody who sweeps may have come between: waits until he has taken it away. Where nothing can be locked, nobody sweeps
+        let _ = file.lock();
+        let is_there = file.metadata()?.nlink() > 0;
+        if is_there {
+            return Ok(file);
+        }
+    }
 }
 
 /// The first name that is free: the wanted one, or with a number behind it.
@@ -68,11 +81,7 @@ fn begin(wanted: &Path) -> io::Result<(PathBuf, std::fs::File)> {
             continue;
         }
         match create_private(&with_suffix(&path, ".part")) {
-            Ok(file) => {
-                // held as long as it is written: whoever finds it locked leaves it alone
-                let _ = file.try_lock();
-                return Ok((path, file));
-            }
+            Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -126,14 +135,16 @@ impl Part {
         let kind = name.rsplit_once('-').map_or(name, |(kind, _)| kind);
         let (dir, kind) = (dir.to_owned(), kind.to_owned());
         let asked = wanted.clone();
-        let (path, file) = blocking(&wanted, move || {
+        let (path, file, lock) = blocking(&wanted, move || {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
             sweep(&dir, &kind);
-            begin(&asked)
+            let (path, file) = begin(&asked)?;
+            let lock = file.try_clone()?;
+            Ok((path, file, lock))
         })
         .await?;
         let leftover = Leftover(Some(with_suffix(&path, ".part")));
-        Ok(Self { path, file: Writer::new(file, judge), size: 0, leftover })
+        Ok(Self { path, file: Writer::new(file, judge), size: 0, leftover, lock })
     }
 
     /// Fails when the disk has no room for `size` bytes and a reserve.
@@ -168,12 +179,12 @@ impl Part {
 
     /// Flushes the file to the disk and reads it back to its end.
     pub(crate) async fn end(self) -> Result<Written, Error> {
-        let Self { path, file, size, leftover } = self;
+        let Self { path, file, size, leftover, lock } = self;
         let (read, verdict) = file.end().await.map_err(|error| local(&path, &error))?;
         if read != size {
             return Err(local(&path, &other_bytes()));
         }
-        Ok(Written { path, size, verdict, leftover })
+        Ok(Written { path, size, verdict, leftover, lock })
     }
 
     /// [`Self::end`], and gives the file its name when the disk gave back what has this SHA-256 (hex) as it came.
@@ -197,6 +208,7 @@ pub(crate) struct Written {
     /// SHA-256 (hex) of what the disk gave back, or what the judge found wrong.
     pub(crate) verdict: Result<String, String>,
     leftover: Leftover,
+    lock: std::fs::File,
 }
 
 impl Written {
@@ -210,6 +222,7 @@ impl Written {
         let text = serde_json::to_vec_pretty(&meta).map_err(|error| local(&self.path, &error.into()))?;
         let target = self.path.clone();
         blocking(&self.path, move || publish(&target, &text)).await?;
+        drop(self.lock);
         self.leftover.keep();
         Ok((self.path, meta))
     }
@@ -239,7 +252,7 @@ fn publish(path: &Path, meta: &[u8]) -> io::Result<()> {
     file.write_all(meta)?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    // nobody else of us writes these names: the `.part` was created exclusively
+    // nobody else of us writes these names: the `.part` was created exclusively, and is locked
     std::fs::rename(&sidecar_part, &sidecar)?;
     leftover.keep();
     let named = Leftover(Some(sidecar));
@@ -337,7 +350,23 @@ mod tests {
                 "other-20260101T000000Z.tar.part"
             ]
         );
-        drop((alive, next));
+        let (path, _) = alive.finish(sha256(b""), |size, _| size).await.expect("finish");
+        assert!(path.exists(), "nobody took it away");
+        drop(next);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_at_once_do_not_take_each_others_parts_away() {
+        let dir = tempfile::tempdir().expect("dir");
+        let one = async |number: usize| {
+            let mut part = Part::create(dir.path(), &format!("etcd-c1-{number}.db")).await.expect("create");
+            part.write(b"x").await.expect("write");
+            part.finish(sha256(b"x"), |size, _| size).await.expect("finish").0
+        };
+        for round in 0..20 {
+            let files = futures::future::join_all((0..8).map(|number| one(round * 8 + number))).await;
+            assert!(files.iter().all(|file| file.exists()));
+        }
     }
 
     #[tokio::test]
