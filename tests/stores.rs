@@ -2,10 +2,18 @@
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "stores/blobs.rs"]
+mod blobs;
+#[path = "stores/clouds.rs"]
+mod clouds;
 #[path = "support/permits.rs"]
 mod permits;
+#[path = "stores/proxy.rs"]
+mod proxy;
 #[path = "stores/sealed.rs"]
 mod sealed;
+#[path = "support/served.rs"]
+mod served;
 #[path = "stores/server.rs"]
 mod server;
 
