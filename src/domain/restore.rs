@@ -93,9 +93,11 @@ pub fn recipe(source: &Source, peers: &[Peer], place: Option<&Place>) -> Recipe 
         "afterwards, when every member is healthy",
         [
             "# caches hold revisions that do not exist any more: restart what watches the API".to_owned(),
-            "kubectl -n kube-system delete pod -l 'component in (kube-controller-manager,kube-scheduler)'"
+            "# on every control-plane node; the kubelet starts them again (k3s, rke2: restart their own service)"
                 .to_owned(),
-            "# on every node: sudo systemctl restart kubelet (k3s, rke2: their own service)".to_owned(),
+            "sudo sh -c 'crictl ps -q --name \"kube-(controller-manager|scheduler)\" | xargs -r crictl stop'"
+                .to_owned(),
+            "# on every node: sudo systemctl restart kubelet".to_owned(),
             "pitstop check && pitstop snapshot".to_owned(),
         ],
     ));
