@@ -68,6 +68,29 @@ fn stored() -> Response {
     (StatusCode::CREATED, about).into_response()
 }
 
+/// A blob of the blocks in a list, in its order.
+fn assemble(world: &mut World, path: String, list: &[u8]) -> Response {
+    let list = String::from_utf8_lossy(list).into_owned();
+    let mut blob = Vec::new();
+    for item in list.split("<Uncommitted>").skip(1) {
+        let id = item.split('<').next().unwrap_or_default();
+        let Some(block) = world.blocks.remove(id) else {
+            return failed(StatusCode::BAD_REQUEST, "InvalidBlockList");
+        };
+        blob.extend_from_slice(&block);
+    }
+    world.blobs.insert(path, blob.into());
+    stored()
+}
+
+fn shown(blob: Option<&Bytes>) -> Response {
+    let about = [(header::ETAG, "\"1\""), (header::LAST_MODIFIED, "Fri, 20 Nov 2026 12:00:00 GMT")];
+    match blob {
+        Some(blob) => (about, blob.clone()).into_response(),
+        None => failed(StatusCode::NOT_FOUND, "BlobNotFound"),
+    }
+}
+
 async fn answer(
     State(blobs): State<Blobs>,
     method: Method,
@@ -105,31 +128,12 @@ async fn answer(
             world.blocks.insert(id, body);
             stored()
         }
-        (Method::PUT, Some("blocklist")) => {
-            let list = String::from_utf8_lossy(&body).into_owned();
-            let mut blob = Vec::new();
-            for item in list.split("<Uncommitted>").skip(1) {
-                let id = item.split('<').next().unwrap_or_default();
-                let Some(block) = world.blocks.remove(id) else {
-                    return failed(StatusCode::BAD_REQUEST, "InvalidBlockList");
-                };
-                blob.extend_from_slice(&block);
-            }
-            world.blobs.insert(path, blob.into());
-            stored()
-        }
+        (Method::PUT, Some("blocklist")) => assemble(&mut world, path, &body),
         (Method::PUT, None) => {
             world.blobs.insert(path, body);
             stored()
         }
-        (Method::GET, None) => match world.blobs.get(&path) {
-            Some(blob) => {
-                let about =
-                    [(header::ETAG, "\"1\""), (header::LAST_MODIFIED, "Fri, 20 Nov 2026 12:00:00 GMT")];
-                (about, blob.clone()).into_response()
-            }
-            None => failed(StatusCode::NOT_FOUND, "BlobNotFound"),
-        },
+        (Method::GET, None) => shown(world.blobs.get(&path)),
         (Method::DELETE, None) => match world.blobs.remove(&path) {
             Some(_) => StatusCode::ACCEPTED.into_response(),
             None => failed(StatusCode::NOT_FOUND, "BlobNotFound"),
