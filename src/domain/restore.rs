@@ -375,7 +375,6 @@ mod tests {
                 name: String::new(),
                 pods: std::collections::BTreeMap::new(),
                 health_port: None,
-                server_name: None,
                 others: Vec::new(),
             };
             text(&recipe(&source(), &peers(), Some(&place)))

@@ -12,7 +12,6 @@ use pitstop::domain::plan::Kind;
 use pitstop::domain::report::FailureKind;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What `nc HOST PORT` does, in bash.
@@ -128,78 +127,71 @@ fn managed() -> Vec<ControlPod> {
     on("main").into_iter().chain(on("events")).collect()
 }
 
-#[tokio::test]
-async fn both_clusters_of_kops_are_looked_at() {
-    let (main, mut events) = tokio::join!(Members::start(3), Members::start(3));
-    // one authority signs for both clusters: here, each accepts its own, and the files name the main one's
-    let mut ports: BTreeMap<String, u16> = BTreeMap::new();
-    for (index, (first, second)) in main.all.iter().zip(&events.all).enumerate() {
-        ports.insert(format!("10.0.0.{}:4001", index + 1), first.client);
-        ports.insert(format!("10.0.0.{}:4002", index + 1), second.client);
-    }
-    let dialer = Dialer::new(move |address| {
+/// Three nodes, each with an address of its own.
+fn addressed() -> Vec<NodeRow> {
+    (1..=3).map(|n| rows::node(&format!("cp-{n}"), &format!("10.0.0.{n}"))).collect()
+}
+
+/// A network in which these addresses lead to ports of this machine.
+fn network(ports: BTreeMap<String, u16>) -> Dialer {
+    Dialer::new(move |address| {
         let port = ports.get(&address).copied();
         Box::pin(async move {
             let port = port.ok_or_else(|| std::io::Error::from(std::io::ErrorKind::ConnectionRefused))?;
             let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
             Ok(Box::new(stream) as Stream)
         })
-    });
-    let both = |name: &str| {
-        let read = |members: &Members| std::fs::read_to_string(members.path(name)).expect("a file");
-        let path = main.path(&format!("both-{name}"));
-        std::fs::write(&path, read(&main) + &read(&events)).expect("written");
-        Some(path)
-    };
-    let nodes: Vec<NodeRow> =
-        (1..=3).map(|n| rows::node(&format!("cp-{n}"), &format!("10.0.0.{n}"))).collect();
-    let options = EtcdOptions {
-        access: Access::Direct,
-        ca: both("ca.crt"),
-        endpoints: BTreeMap::new(),
-        ..main.options()
-    };
-    let etcd = Etcd::new(options, dialer.clone(), None);
+    })
+}
+
+/// What a client has that knows nothing but the files of some members.
+fn located(options: EtcdOptions, ports: BTreeMap<String, u16>) -> Etcd {
+    let options = EtcdOptions { access: Access::Direct, endpoints: BTreeMap::new(), ..options };
+    let (nodes, etcd) = (addressed(), Etcd::new(options, network(ports), None));
     etcd.set_place(discover(&nodes, &managed()));
     etcd.set_nodes(&nodes);
+    etcd
+}
+
+#[tokio::test]
+async fn a_second_cluster_that_refuses_is_unknown_and_not_good() {
+    let (main, events) = tokio::join!(Members::start(3), Members::start(3));
+    let mut ports: BTreeMap<String, u16> = BTreeMap::new();
+    for (n, (first, second)) in (1..).zip(main.all.iter().zip(&events.all)) {
+        ports.insert(format!("10.0.0.{n}:4001"), first.client);
+        ports.insert(format!("10.0.0.{n}:4002"), second.client);
+    }
+    // both authorities are trusted, and each cluster accepts the clients of its own only
+    let read = |members: &Members| std::fs::read_to_string(members.path("ca.crt")).expect("a file");
+    let both = main.path("both.crt");
+    std::fs::write(&both, read(&main) + &read(&events)).expect("written");
+    let etcd = located(EtcdOptions { ca: Some(both), ..main.options() }, ports);
     let view = etcd.look().await.expect("the main cluster answers");
     assert_eq!((healthy(&view), view.others.len()), (3, 1));
-    // the events cluster refuses a certificate of the other authority: that is not known, and not good
     assert!(view.others[0].quorum().is_none() && view.others[0].unseen.is_some(), "{:#?}", view.others[0]);
     let words = view.words().expect("words");
     assert_eq!(words, "etcd main 3/3, can lose 1; etcd events: quorum not known");
+}
 
-    let events_only = EtcdOptions {
-        access: Access::Direct,
-        endpoints: BTreeMap::new(),
-        server_name: Some("localhost".to_owned()),
-        ..events.options()
-    };
-    // a cluster whose two halves trust the same client: the same members twice over
-    let twice: BTreeMap<String, u16> = (1..=3)
-        .flat_map(|n| [4001, 4002].map(|port| (format!("10.0.0.{n}:{port}"), events.all[n - 1].client)))
+#[tokio::test]
+async fn both_clusters_of_kops_are_looked_at() {
+    let mut members = Members::start(3).await;
+    // the same members twice over: as different as two clusters are to who looks at them
+    let ports = (1..=3)
+        .flat_map(|n| [4001, 4002].map(|port| (format!("10.0.0.{n}:{port}"), members.all[n - 1].client)))
         .collect();
-    let dialer = Dialer::new(move |address| {
-        let port = twice.get(&address).copied().unwrap_or(1);
-        Box::pin(
-            async move { Ok(Box::new(tokio::net::TcpStream::connect(("127.0.0.1", port)).await?) as Stream) },
-        )
-    });
-    let etcd = Etcd::new(events_only, dialer, None);
-    etcd.set_place(discover(&nodes, &managed()));
-    etcd.set_nodes(&nodes);
-    let view = events.until(&etcd, |view| view.clusters().all(|cluster| healthy(cluster) == 3)).await;
+    let etcd = located(members.options(), ports);
+    let view = members.until(&etcd, |view| view.clusters().all(|cluster| healthy(cluster) == 3)).await;
     assert_eq!(view.words().as_deref(), Some("etcd main 3/3, can lose 1; etcd events 3/3, can lose 1"));
     assert_eq!(etcd.hash_all().await.expect("hashes").len(), 2);
     etcd.linearizable_read(&"cp-1".into()).await.expect("read in both");
     let (name, beside) = etcd.beside_it().into_iter().next().expect("events");
-    let (dir, permit) = (events.path("snapshots"), rows::permit(Kind::Snapshot, &[]));
+    let (dir, permit) = (members.path("snapshots"), rows::permit(Kind::Snapshot, &[]));
     let taken = beside.snapshot(None, &dir, |_, _| {}, &CancellationToken::new(), &permit).await;
     let place = taken.expect("a snapshot of events").meta.place.expect("a place");
     assert_eq!((name.as_str(), place.name.as_str(), place.port), ("events", "events", 4002));
-    events.stop(0);
-    let view = events.until(&etcd, |view| view.clusters().all(|cluster| healthy(cluster) == 2)).await;
+    members.stop(0);
+    let view = members.until(&etcd, |view| view.clusters().all(|cluster| healthy(cluster) == 2)).await;
     let words = view.words().expect("words");
     assert_eq!(words, "etcd main 2/3, can lose 0; etcd events 2/3, can lose 0");
-    tokio::time::sleep(Duration::ZERO).await;
 }

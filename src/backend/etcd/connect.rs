@@ -184,7 +184,7 @@ impl Etcd {
 
     /// The name that the member's certificate must bear.
     fn server_name(&self, way: &Way) -> String {
-        let own = || self.found().and_then(|place| place.server_name);
+        let own = || self.found().and_then(|place| place.server_name()).map(str::to_owned);
         let name = self.inner.options.server_name.clone().or_else(own);
         name.unwrap_or_else(|| split_address(way.authority(), 0).0)
     }

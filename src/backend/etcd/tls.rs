@@ -25,7 +25,7 @@ pub(super) enum Tls {
     Unread,
     Ready(Arc<ClientConfig>),
     /// No host gives one.
-    Refused(Instant, Error),
+    Refused(Instant, Box<Error>),
 }
 
 impl Etcd {
@@ -34,7 +34,7 @@ impl Etcd {
         let mut kept = self.inner.tls.lock().await;
         match &*kept {
             Tls::Ready(tls) => return Ok(Arc::clone(tls)),
-            Tls::Refused(at, error) if at.elapsed() < AGAIN => return Err(error.clone()),
+            Tls::Refused(at, error) if at.elapsed() < AGAIN => return Err((**error).clone()),
             Tls::Refused(..) | Tls::Unread => {}
         }
         let credentials = match (self.inner.options.files(), &self.inner.hosts) {
@@ -46,7 +46,7 @@ impl Etcd {
         *kept = match &made {
             Ok(tls) => Tls::Ready(Arc::clone(tls)),
             // the host answered, and has none for us
-            Err(error) if error.code.is_some() => Tls::Refused(Instant::now(), error.clone()),
+            Err(error) if error.code.is_some() => Tls::Refused(Instant::now(), Box::new(error.clone())),
             Err(_) => Tls::Unread,
         };
         made

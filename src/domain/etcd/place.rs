@@ -72,15 +72,18 @@ pub struct Place {
     /// The port of the host's loopback on which metrics and health are told without TLS, where there is one.
     #[serde(skip)]
     pub health_port: Option<u16>,
-    /// The name in the members' certificates, when it is not the address.
-    #[serde(skip)]
-    pub server_name: Option<String>,
     /// Further clusters that hold a part of the API's data: quorum has to hold in all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Place>,
 }
 
 impl Place {
+    /// The name in the members' certificates, when it is not the address: etcd-manager gives them names of its own, and
+    /// localhost.
+    pub fn server_name(&self) -> Option<&'static str> {
+        (self.distribution == Distribution::Kops).then_some("localhost")
+    }
+
     /// `etcd`, `etcd events`.
     pub fn label(&self) -> String {
         format!("etcd {}", self.name).trim_end().to_owned()
@@ -269,7 +272,6 @@ fn managed(name: &str, port: u16, pods: &[&ControlPod]) -> Place {
     let mut urls = words.filter_map(|word| word.strip_prefix("--client-urls="));
     name.clone_into(&mut place.name);
     place.port = urls.find_map(|urls| port_of(urls.split(',').next()?)).unwrap_or(port);
-    place.server_name = Some("localhost".to_owned());
     place
 }
 
@@ -335,7 +337,6 @@ fn usual(distribution: Distribution) -> Place {
         name: String::new(),
         pods: BTreeMap::new(),
         health_port: matches!(distribution, D::Kubeadm | D::Rke2 | D::K3s).then_some(2381),
-        server_name: None,
         others: Vec::new(),
     }
 }
