@@ -56,7 +56,6 @@ impl World {
                 self.trouble.remove(&Kept::Budgets);
             }
             // that it works again is believed when it says something
-            Observation::Trouble(_, None) => return false,
             Observation::Trouble(kept, Some(_)) => return self.trouble.insert(kept),
             Observation::Lock(lock) => self.lock = lock,
             Observation::Liveness(Liveness::Live(_)) => return std::mem::take(&mut self.is_away),

@@ -111,13 +111,13 @@ fn warned(step: &StepView) -> Option<String> {
 }
 
 /// Its last look, which nothing follows that would wait for a word.
-fn is_last_look(step: &&StepView) -> bool {
+fn is_last_look(step: &StepView) -> bool {
     matches!(step.step.kind, StepKind::Settle | StepKind::Components)
 }
 
 /// Why the last look at a node was not green; `None` = it was.
 pub(super) fn unsettled(view: &RunView) -> Option<String> {
-    view.steps.iter().filter(is_last_look).find_map(warned)
+    view.steps.iter().filter(|step| is_last_look(step)).find_map(warned)
 }
 
 /// How the turn of a run ended that came to its end: with a warning when something behind its reboot was not green.
