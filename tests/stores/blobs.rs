@@ -1,6 +1,6 @@
 //! As much of Azure Blob Storage and of Google Cloud Storage as copies need: blocks and lists of blocks, parts of uploads, blobs.
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use axum::Router;
 use axum::body::Bytes;

@@ -63,9 +63,10 @@ async fn lead(mut near: TcpStream, to: String, auth: Option<String>, heard: Arc<
         return;
     }
     let Ok(mut far) = TcpStream::connect(&to).await else { return };
-    let begun = match first.starts_with("CONNECT ") {
-        true => near.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await,
-        false => far.write_all(&head).await,
+    let begun = if first.starts_with("CONNECT ") {
+        near.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await
+    } else {
+        far.write_all(&head).await
     };
     if begun.is_ok() {
         let _ = copy_bidirectional(&mut near, &mut far).await;
