@@ -107,7 +107,8 @@ pub enum StepKind {
     Turn,
     /// Run the configured command of a roll for one node, on this machine.
     Command,
-    /// Every gate of the whole cluster, twice, at least 10 s apart, against how it was before.
+    /// Every gate of the whole cluster, twice, at least 10 s apart, against how it was before the roll: at its end, and in
+    /// each turn after which a node stays cordoned.
     Components,
     /// Take that mark away from whoever still has it.
     Untaint,

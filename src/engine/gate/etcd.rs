@@ -29,7 +29,7 @@ fn view(scene: &Scene) -> Result<&EtcdView, Report> {
 fn is_left_out(scene: &Scene) -> bool {
     let has_masters = |nodes: &Table<NodeRow>| nodes.values().any(NodeRow::is_control_plane);
     scene.etcd.is_none()
-        && matches!(scene.purpose, super::Purpose::Check | super::Purpose::Between(_))
+        && matches!(scene.purpose, super::Purpose::Check | super::Purpose::Between { .. })
         && scene.nodes.as_ref().is_ok_and(|nodes| !has_masters(nodes))
 }
 

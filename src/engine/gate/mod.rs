@@ -145,7 +145,7 @@ pub fn judge(scene: &Scene) -> Vec<Gate> {
                 gates.extend([etcd::member(scene, memory), etcd::healthy(scene), etcd::hash(scene)]);
             }
         }
-        Purpose::Check | Purpose::Between(_) => {
+        Purpose::Check | Purpose::Between { .. } => {
             gates.push(locks::locks(scene, locks::Own::default()));
             gates.push(locks::cordons(scene));
             gates.push(nodes::control_planes(scene));

@@ -55,8 +55,15 @@ pub enum Purpose {
     },
     /// The whole cluster, no node in particular.
     Check,
-    /// The same, against how it was before: what was not in order then is kept apart.
-    Between(Box<Baseline>),
+    /// The same between two nodes of a roll, against how it was before: what was not in order then is kept apart.
+    Between {
+        /// How it was before.
+        baseline: Box<Baseline>,
+        /// What the first reading that passed found: a second one must find the same.
+        steady: Option<Box<Steady>>,
+        /// Nodes that are in work meanwhile, on purpose.
+        beside: BTreeSet<NodeName>,
+    },
 }
 
 /// Two looks at etcd, some seconds apart.
@@ -188,14 +195,14 @@ impl Scene {
     pub fn memory(&self) -> Option<&Memory> {
         match &self.purpose {
             Purpose::Return { memory, .. } | Purpose::Settle { memory, .. } => Some(memory),
-            Purpose::Before { .. } | Purpose::Check | Purpose::Between(_) => None,
+            Purpose::Before { .. } | Purpose::Check | Purpose::Between { .. } => None,
         }
     }
 
     /// What was not in order before anything was touched; `None` = nothing is excused.
     pub fn baseline(&self) -> Option<&Baseline> {
         match &self.purpose {
-            Purpose::Between(baseline) => Some(baseline),
+            Purpose::Between { baseline, .. } => Some(baseline),
             _ => self.memory().map(|memory| &memory.baseline),
         }
     }
@@ -203,15 +210,17 @@ impl Scene {
     /// Whether a node is in work beside the one that this is about.
     pub fn is_beside(&self, node: &NodeName) -> bool {
         match &self.purpose {
-            Purpose::Return { beside, .. } | Purpose::Settle { beside, .. } => beside.contains(node),
-            _ => false,
+            Purpose::Return { beside, .. }
+            | Purpose::Settle { beside, .. }
+            | Purpose::Between { beside, .. } => beside.contains(node),
+            Purpose::Before { .. } | Purpose::Check => false,
         }
     }
 
     /// What the first good reading found.
     pub fn steady(&self) -> Option<&Steady> {
         match &self.purpose {
-            Purpose::Return { steady, .. } => steady.as_deref(),
+            Purpose::Return { steady, .. } | Purpose::Between { steady, .. } => steady.as_deref(),
             _ => None,
         }
     }
@@ -353,7 +362,7 @@ struct Wants {
 impl Wants {
     fn of(purpose: &Purpose) -> Self {
         let is_before = matches!(purpose, Purpose::Before { .. });
-        let is_whole = matches!(purpose, Purpose::Check | Purpose::Between(_));
+        let is_whole = matches!(purpose, Purpose::Check | Purpose::Between { .. });
         Self {
             readiness: is_before,
             rights: match purpose {

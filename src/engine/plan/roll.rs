@@ -81,7 +81,7 @@ fn turn_step(turn: &Turn, at: usize, all: usize, options: &RollOptions, facts: &
             "a node that was not asked to reboot yet is made schedulable again; a reboot cannot be undone",
         ),
         RollAction::DrainOnly => (
-            format!("drain {node} {with}; it stays cordoned"),
+            format!("drain {node} {with}; it stays cordoned, and every gate of the others passes twice"),
             format!("kubectl drain {node} --ignore-daemonsets"),
             "the node is made schedulable again; pods stay where they went",
         ),
@@ -117,8 +117,10 @@ pub(crate) fn child(of: &Plan, roll: &RunId, node: &NodeName, facts: &Facts) -> 
     let kind = if options.action == RollAction::DrainOnly { Kind::Drain } else { Kind::Reboot };
     let request = Request { drain: of.drain.clone(), lock, ..Request::new(kind, vec![node.clone()]) };
     let mut plan = super::plan(&request, facts);
-    if let RollAction::Command(name) = &options.action {
-        plan.steps = with_command(plan.steps, node, name, facts);
+    match &options.action {
+        RollAction::Reboot => {}
+        RollAction::DrainOnly => plan.steps.push(words::between(node, &facts.settings.timing)),
+        RollAction::Command(name) => plan.steps = with_command(plan.steps, node, name, facts),
     }
     Plan { parent: Some(roll.clone()), roll: Some(Box::new(Roll { options, turns: Vec::new() })), ..plan }
 }

@@ -2,7 +2,7 @@
 
 mod roll;
 
-pub(super) use roll::{command, components, mark, predict_all, take_marks};
+pub(super) use roll::{between, command, components, mark, predict_all, take_marks};
 
 use super::{Facts, gate_time};
 use crate::domain::config::DrainOptions;

@@ -80,6 +80,41 @@ pub(in crate::engine::plan) fn components(timing: &Timing) -> Step {
     }
 }
 
+/// What of the gates of the whole cluster is asked between two nodes that stay cordoned.
+const BETWEEN: [&str; 12] = [
+    names::API,
+    names::ENDPOINTS,
+    names::LEADERS,
+    names::CONTROL_PLANES,
+    names::WORKERS,
+    names::STEADY,
+    names::STATIC_PODS,
+    names::CRITICAL_PODS,
+    names::NETWORK,
+    names::DNS,
+    names::ETCD_QUORUM,
+    names::ETCD_HEALTHY,
+];
+
+/// The validation of a node's turn that only drains it.
+pub(in crate::engine::plan) fn between(node: &NodeName, timing: &Timing) -> Step {
+    Step {
+        gates: owned(&BETWEEN),
+        timeout: timing.verify + timing.verify_interval + gate_time(timing),
+        may_skip: true,
+        unchecked: owned(&["workloads other than system-critical pods"]),
+        ..step(
+            StepKind::Components,
+            node,
+            format!(
+                "the rest of the cluster does without {node}: its gates pass twice, {} apart, against how it was before the first node",
+                brief(timing.verify_interval)
+            ),
+            "pitstop check".to_owned(),
+        )
+    }
+}
+
 /// The configured command, in the place of the reboot.
 pub(in crate::engine::plan) fn command(node: &NodeName, name: &str, settings: &Settings) -> Step {
     let command = settings.service.commands.get(name);
