@@ -77,6 +77,9 @@ pub struct Memory {
     /// The command of a roll that was run for the node instead of a reboot.
     #[serde(default)]
     pub serviced: Option<String>,
+    /// What of the node is another than before that command, in words.
+    #[serde(default)]
+    pub changed: Option<String>,
     /// The etcd member of the node.
     pub member_before: Option<MemberBefore>,
     /// The step that moves the etcd leadership away was carried out: it must not be on the node when that goes down.

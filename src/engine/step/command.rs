@@ -7,12 +7,16 @@ use crate::domain::guard::Change;
 use crate::domain::node::NodeRow;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::roll::RollAction;
+use crate::domain::rollout::Identity;
 use crate::domain::run::Outcome;
 use crate::domain::time::brief;
 use crate::engine::job::{Ending, Job};
 use crate::engine::service::Patch;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+
+/// What is said of a command that may well have done its work where nobody sees it.
+const NOTHING: &str = "nothing visible changed: the same Node object, boot, kubelet, kernel and OS image";
 
 /// Runs it once, tells its lines, and waits until the node is Ready.
 pub(super) async fn run(job: &Job) -> Ending {
@@ -38,7 +42,11 @@ pub(super) async fn run(job: &Job) -> Ending {
     let argv = local::fill(&command.argv, node.as_str(), row.address.as_deref())?;
     let change = format!("run {name} for {node}");
     job.may_change(&change)?;
-    job.remember(|memory| memory.command_started = Some(now()))?;
+    job.remember(|memory| {
+        memory.command_started = Some(now());
+        // a second try is held against how it was before the first
+        memory.node.get_or_insert(row);
+    })?;
     job.asks().await;
     job.announce(&change)?;
     let began = Instant::now();
@@ -54,8 +62,25 @@ pub(super) async fn run(job: &Job) -> Ending {
         return Err(Report::new(FailureKind::Refused, format!("{name} ended with exit code {status}"))
             .hint("its lines stand in the log; a second try runs it anew"));
     }
-    ready(job).await?;
-    Ok(Outcome::Done(format!("{name} ended well after {}; {node} is Ready", brief(began.elapsed()))))
+    let took = brief(began.elapsed());
+    let row = ready(job).await?;
+    let changed = prove(job, &row)?.unwrap_or_default();
+    Ok(Outcome::Done(format!("{name} ended well after {took}; {node} is Ready; {changed}")))
+}
+
+/// What of the node is another than before the command, as far as it can be seen; `None` = no command was run for it.
+/// It is looked at again when the gates of the return have passed, as a machine may go down only after the command has ended.
+pub(super) fn prove(job: &Job, row: &NodeRow) -> Result<Option<String>, Report> {
+    let memory = job.memory();
+    let (Some(_), Some(before)) = (&memory.serviced, &memory.node) else { return Ok(None) };
+    let words = match Identity::of(before).words(&Identity::of(row)) {
+        words if words.is_empty() => NOTHING.to_owned(),
+        words => format!("changed: {words}"),
+    };
+    if memory.changed.as_ref() != Some(&words) {
+        job.remember(|memory| memory.changed = Some(words.clone()))?;
+    }
+    Ok(Some(words))
 }
 
 /// The command by its name, as it is configured now.
@@ -66,13 +91,13 @@ fn chosen(job: &Job) -> Option<(String, Patch)> {
 }
 
 /// A node that was replaced registers anew under its name.
-async fn ready(job: &Job) -> Result<(), Report> {
+async fn ready(job: &Job) -> Result<NodeRow, Report> {
     let node = job.node()?;
     let timing = &job.backends().settings.timing;
     let end = Instant::now() + timing.ready;
     loop {
         let text = match job.backends().cluster.node(node).await {
-            Ok(row) if row.is_ready() => return adopt(job, &row),
+            Ok(row) if row.is_ready() => return adopt(job, &row).map(|()| row),
             Ok(_) => format!("{node} is not Ready yet"),
             Err(error) => format!("{node} cannot be read: {error}"),
         };

@@ -262,7 +262,12 @@ pub(super) async fn verify(job: &Job) -> Ending {
             match passed_since {
                 Some(first) if first.elapsed() >= pause && unproven(job, &scene).is_none() => {
                     let apart = brief(first.elapsed());
-                    let words = format!("{} passed twice, {apart} apart", count(gates.len(), "gate"));
+                    let mut words = format!("{} passed twice, {apart} apart", count(gates.len(), "gate"));
+                    if let Some(row) = scene.target()
+                        && let Some(changed) = super::command::prove(job, row)?
+                    {
+                        words = format!("{words}; {changed}");
+                    }
                     // from here on it counts as steady: what came before is over
                     let since = scene.target().and_then(|row| row.ready_since);
                     job.remember(|memory| memory.returned = since)?;
