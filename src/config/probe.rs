@@ -67,7 +67,8 @@ impl TryFrom<ProbeTexts> for ProbeConfig {
         if budget.failed > 100 || budget.slow > 100 {
             return Err(format!("probe {name}: failed and slow are percentages"));
         }
-        Ok(Self { spec: ProbeSpec { name, target, pace, budget, ca: texts.ca }, contexts: texts.contexts })
+        let spec = ProbeSpec { name, target, pace, budget, ca: texts.ca, is_by_hand: false };
+        Ok(Self { spec, contexts: texts.contexts })
     }
 }
 

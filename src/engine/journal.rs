@@ -48,6 +48,9 @@ pub struct Header {
     /// The roll that it is a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,
+    /// The probes that were given by hand, by their addresses; one whose address may hold a secret is not kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub probes: Vec<String>,
     /// The context.
     pub context: String,
     /// Who started it: `user@host`.

@@ -77,12 +77,16 @@ pub struct ProbeSpec {
     pub budget: Budget,
     /// A PEM file of the authorities to trust instead of the machine's own, for `https://`.
     pub ca: Option<PathBuf>,
+    /// Given by its address on the command line, and not configured: the journal of a run keeps the address, so that whoever
+    /// goes on with the run asks it too.
+    pub is_by_hand: bool,
 }
 
 impl ProbeSpec {
-    /// A probe with the usual pace and budget, named after its target.
+    /// A probe given by hand: with the usual pace and budget, named after its target.
     pub fn new(target: Target) -> Self {
-        Self { name: target.host(), target, pace: Pace::default(), budget: Budget::default(), ca: None }
+        let (name, pace, budget) = (target.host(), Pace::default(), Budget::default());
+        Self { name, target, pace, budget, ca: None, is_by_hand: true }
     }
 
     /// How far back its window reaches.

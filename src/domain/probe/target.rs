@@ -88,6 +88,14 @@ impl Target {
         clean(text)
     }
 
+    /// The whole address, where all of it may stand in a journal: it has no login, nothing behind a `?`, and nothing that looks
+    /// like a secret. `None` = only [`shown`](Self::shown) may.
+    pub fn plain(&self) -> Option<String> {
+        let shown = self.shown();
+        let is_whole = Self::parse(&shown).is_ok_and(|same| same == *self);
+        is_whole.then_some(shown)
+    }
+
     /// The address without a login, without what stands behind a `?`, and without anything that looks like a secret.
     pub fn shown(&self) -> String {
         let text = match self {
@@ -194,6 +202,20 @@ mod tests {
             let target = Target::parse(text).expect(text);
             assert_eq!((target.host().as_str(), target.shown().as_str()), (host, shown), "{text}");
             assert_eq!(format!("{target:?}"), shown);
+            let is_whole = !shown.contains('?');
+            assert_eq!(target.plain().as_deref(), is_whole.then_some(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_secret_is_not_written_down() {
+        for text in [
+            "http://ann:pw@web/",
+            "http://web/?key=1",
+            "http://web/token=abcdef0123456789",
+            "service://shop/web:80/ok?k=v",
+        ] {
+            assert_eq!(Target::parse(text).expect(text).plain(), None, "{text}");
         }
     }
 

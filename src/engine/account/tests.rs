@@ -17,6 +17,7 @@ fn header(at: i64) -> Header {
         kind: Kind::Reboot,
         nodes: vec!["cp-1".into()],
         parent: None,
+        probes: Vec::new(),
         context: "sim".into(),
         holder: "ann@desk".into(),
         confirmed: "typed".into(),

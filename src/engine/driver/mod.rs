@@ -18,7 +18,7 @@ use super::job::Shared;
 use super::journal;
 use super::probe::{Baselines, Beside};
 use super::roll::{Kin, Turned};
-use super::settings::{Backends, Settings};
+use super::settings::Backends;
 use super::voice::Voice;
 use crate::backend::clock::now;
 use crate::domain::guard::{Assent, Permit};
@@ -98,8 +98,12 @@ pub(super) fn run_id(plan: &Plan) -> RunId {
 }
 
 /// The first line of a journal, or of another process in it.
-fn header(run: &RunId, plan: &Plan, settings: &Settings, permit: &Permit) -> journal::Header {
+fn header(run: &RunId, plan: &Plan, backends: &Backends, permit: &Permit) -> journal::Header {
+    let settings = &backends.settings;
+    // the run that this one is a part of keeps the probes of all
+    let probes = if plan.parent.is_none() { backends.watchman.by_hand() } else { Vec::new() };
     journal::Header {
+        probes,
         version: journal::VERSION,
         run: run.clone(),
         kind: plan.kind,
@@ -127,7 +131,7 @@ struct Beginning {
 impl Beginning {
     async fn run(self, orders: mpsc::Receiver<RunCommand>, is_automatic: bool, cancel: CancellationToken) {
         let settings = &self.backends.settings;
-        let header = header(&self.id, &self.plan, settings, &self.permit);
+        let header = header(&self.id, &self.plan, &self.backends, &self.permit);
         let (journal, trouble) = match journal::Journal::create(&settings.state_dir, header) {
             Ok(journal) => (Some(journal), None),
             Err(report) => (None, Some(report)),

@@ -40,7 +40,8 @@ impl Driver {
         }
     }
 
-    /// Probes that were asked in an earlier process of this run, and are not any more: a URL that was given by hand is not kept.
+    /// Probes that were asked in an earlier process of this run, and are not any more: one whose address may hold a secret is not
+    /// kept, and one may have left the configuration.
     async fn tell_lost(&self, known: &Baselines) {
         let names = self.shared.backends.watchman.names();
         let lost: Vec<&str> =

@@ -4,6 +4,7 @@
 //! process has a journal, so that no two can drive one run.
 
 use super::{Driver, Run, header};
+use crate::backend::dial::Dialer;
 use crate::backend::error::Error;
 use crate::domain::guard::Permit;
 use crate::domain::ids::{NodeName, OpId};
@@ -137,7 +138,7 @@ fn may_be_taken(record: &Record, settings: &Settings, aborts: bool) -> Result<()
 }
 
 fn take_over(
-    backends: Backends,
+    mut backends: Backends,
     record: &Record,
     permit: Permit,
     op: OpId,
@@ -145,6 +146,10 @@ fn take_over(
 ) -> Result<Run, Report> {
     let Ways { is_automatic, aborts, kin } = ways;
     let (journal, mut record) = Journal::reopen(&record.path)?;
+    if kin.is_none() {
+        let kept = &record.last_header().probes;
+        backends.watchman = backends.watchman.with(kept, &backends.cluster, &Dialer::tcp());
+    }
     let settings = &backends.settings;
     may_be_taken(&record, settings, aborts)?;
     if kin.is_none() {
@@ -154,7 +159,7 @@ fn take_over(
     let view = record.view.take().ok_or_else(damaged)?;
     let plan = record.plan().cloned().ok_or_else(damaged)?;
     let id = record.header.run.clone();
-    journal.write(&Line::Header(header(&id, &plan, settings, &permit)), true)?;
+    journal.write(&Line::Header(header(&id, &plan, &backends, &permit)), true)?;
     let by = settings.holder.clone();
     let confirmed = permit.assent().name().to_owned();
     let has_asked = record.has_asked();

@@ -14,6 +14,7 @@ fn header(run: &str) -> Header {
         kind: Kind::Reboot,
         nodes: vec!["cp-1".into()],
         parent: None,
+        probes: Vec::new(),
         context: "sim".into(),
         holder: "ann@desk".into(),
         confirmed: "typed".into(),

@@ -14,7 +14,7 @@ use crate::backend::clock::now;
 use crate::backend::dial::Dialer;
 use crate::backend::kube::Cluster;
 use crate::backend::probe::Asker;
-use crate::domain::probe::{Digest, Meter, ProbeSpec, Reading, Verdict, compare};
+use crate::domain::probe::{Digest, Meter, ProbeSpec, Reading, Target, Verdict, compare, named_apart};
 use crate::domain::report::Report;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -89,6 +89,33 @@ impl Watchman {
     /// Their names.
     pub fn names(&self) -> Vec<String> {
         self.room.probes.iter().map(|(spec, _)| spec.name.clone()).collect()
+    }
+
+    /// The addresses that were given by hand, as far as they may stand in a journal.
+    pub fn by_hand(&self) -> Vec<String> {
+        let given = self.room.probes.iter().filter(|(spec, _)| spec.is_by_hand);
+        given.filter_map(|(spec, _)| spec.target.plain()).collect()
+    }
+
+    /// The same probes, and the ones at these addresses that are not among them: as an earlier process of a run was given them.
+    /// An address that cannot be used any more is left out.
+    #[must_use]
+    pub fn with(&self, addresses: &[String], cluster: &Cluster, dialer: &Dialer) -> Self {
+        let is_known = |target: &Target| self.room.probes.iter().any(|(spec, _)| spec.target == *target);
+        let targets = addresses.iter().filter_map(|text| Target::parse(text).ok());
+        let more: Vec<ProbeSpec> = targets.filter(|target| !is_known(target)).map(ProbeSpec::new).collect();
+        if more.is_empty() {
+            return self.clone();
+        }
+        let own = self.room.probes.iter().map(|(spec, _)| spec.clone());
+        let all = named_apart(own.chain(more).collect());
+        let askers = self.room.probes.iter().map(|(_, asker)| Some(asker.clone()));
+        let probes =
+            all.into_iter().zip(askers.chain(std::iter::repeat(None))).filter_map(|(spec, asker)| {
+                let asker = asker.or_else(|| Asker::new(&spec, cluster, dialer).ok())?;
+                Some((spec, asker))
+            });
+        Self::over(probes.collect())
     }
 
     /// Asks the probes from now on, beginning with the baseline, unless that is done already. `known` = baselines that
