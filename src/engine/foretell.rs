@@ -7,7 +7,7 @@ use crate::domain::budget::BudgetRow;
 use crate::domain::config::DrainOptions;
 use crate::domain::drain::Class;
 use crate::domain::feed::{Row, Table, apply};
-use crate::domain::forecast::{Expectation, Forecast, NodeForecast, Scene, Verdict, foresee};
+use crate::domain::forecast::{Expectation, Forecast, NodeForecast, Scene, Verdict, foresee_in_waves};
 use crate::domain::ids::NodeName;
 use crate::domain::placement::VolumeRow;
 use crate::domain::pod::PodRow;
@@ -61,7 +61,7 @@ pub async fn foretell(
 }
 
 /// What draining nodes would meet that are away together, wave by wave: those of a wave stay cordoned until all of it is
-/// drained, and are back before the next one.
+/// drained, and are back before the next one, which finds the pods where the earlier waves have put them.
 ///
 /// # Errors
 /// As [`foretell`].
@@ -97,7 +97,7 @@ pub async fn foretell_in_waves(
         admission,
         now: now(),
     };
-    Ok(Foretold { nodes: waves.iter().flat_map(|wave| foresee(&scene, wave, options)).collect(), notes })
+    Ok(Foretold { nodes: foresee_in_waves(&scene, waves, options), notes })
 }
 
 fn is_stale(budgets: &[BudgetRow], here: &[&PodRow]) -> bool {

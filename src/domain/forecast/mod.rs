@@ -140,8 +140,19 @@ impl NodeForecast {
 
 /// Predicts the drain of nodes, one after the other, all of them cordoned first.
 pub fn foresee(scene: &Scene<'_>, nodes: &[NodeName], options: &DrainOptions) -> Vec<NodeForecast> {
+    foresee_in_waves(scene, &[nodes.to_vec()], options)
+}
+
+/// The same for nodes that are drained in waves: those of a wave are cordoned together, and are back before the next wave, which
+/// begins with the pods where the earlier ones have put them and with what is left of the budgets.
+pub fn foresee_in_waves(
+    scene: &Scene<'_>,
+    waves: &[Vec<NodeName>],
+    options: &DrainOptions,
+) -> Vec<NodeForecast> {
+    let nodes = waves.concat();
     let plays: Vec<Vec<play::Played>> =
-        play::Luck::ALL.iter().map(|luck| play::play(scene, nodes, options, *luck)).collect();
+        play::Luck::ALL.iter().map(|luck| play::play(scene, waves, options, *luck)).collect();
     let siblings = warnings::siblings(&scene.pods);
     let ends = verdict::later_ends(&plays);
     nodes

@@ -93,10 +93,11 @@ struct Play<'a, 's> {
     has_settled: bool,
 }
 
-/// Plays the drain of nodes, one after the other; all of them are cordoned first.
+/// Plays the drain of nodes, wave by wave: those of a wave are cordoned first, drained one after the other, and take pods again
+/// before the next wave, which finds the pods where this one has put them.
 pub(super) fn play<'a>(
     scene: &Scene<'a>,
-    nodes: &[NodeName],
+    waves: &[Vec<NodeName>],
     options: &DrainOptions,
     luck: Luck,
 ) -> Vec<Played<'a>> {
@@ -119,11 +120,18 @@ pub(super) fn play<'a>(
         missing: missing(scene),
         has_settled: false,
     };
-    for place in nodes.iter().filter_map(|node| play.space.find(node)).collect::<Vec<_>>() {
-        play.space.close(place);
-        play.targets.insert(place);
+    let mut played = Vec::new();
+    for (at, wave) in waves.iter().enumerate() {
+        if at > 0 {
+            play.give_back();
+        }
+        for place in wave.iter().filter_map(|node| play.space.find(node)).collect::<Vec<_>>() {
+            play.space.close(place);
+            play.targets.insert(place);
+        }
+        played.extend(wave.iter().map(|node| play.drain(node)).collect::<Vec<_>>());
     }
-    nodes.iter().map(|node| play.drain(node)).collect()
+    played
 }
 
 /// A pod of the node that is drained.
@@ -156,6 +164,14 @@ impl<'a> Play<'a, '_> {
             }
         }
         Played { pods: targets.into_iter().map(|target| self.end(target)).collect() }
+    }
+
+    /// The nodes of a wave are back: what found no place may find one there.
+    fn give_back(&mut self) {
+        for place in std::mem::take(&mut self.targets) {
+            self.space.open(place);
+        }
+        while self.settle() {}
     }
 
     fn targets_on(&self, place: usize) -> Vec<Target<'a>> {

@@ -374,3 +374,23 @@ fn several_nodes_share_budgets_and_room() {
     assert_eq!(three[0].verdict, Verdict::Finishes, "{three:?}");
     assert!(three[1].verdict.is_blocked(), "{three:?}");
 }
+
+#[test]
+fn a_later_wave_finds_what_the_earlier_ones_have_left() {
+    let on = |place: &str, name: &str| asking(fleet("web", place, &[name]), 100).remove(0);
+    let waves: [Vec<NodeName>; 2] = [vec!["worker-1".into()], vec!["worker-2".into()]];
+    let told = |pods: &[PodRow], options: &DrainOptions| {
+        // each node has room for its own pod only
+        let nodes = [tight("worker-1", 100), tight("worker-2", 100)];
+        foresee_in_waves(&scene(&nodes, pods, &[budget("web", 1, 2, 1, 2)]), &waves, options)
+    };
+    // the first node is back and takes its pod again before the second one goes
+    let both = [on("worker-1", "a"), on("worker-2", "b")];
+    let back = told(&both, &DrainOptions::default());
+    assert!(back.iter().all(|node| node.verdict == Verdict::Finishes), "{back:?}");
+    // a pod that nothing creates again has spent the room for good
+    let bare = [PodRow { owner: None, ..on("worker-1", "a") }, on("worker-2", "b")];
+    let gone = told(&bare, &DrainOptions { force: true, ..DrainOptions::default() });
+    assert_eq!(gone[0].verdict, Verdict::Finishes, "{gone:?}");
+    assert!(gone[1].verdict.is_blocked(), "{gone:?}");
+}

@@ -157,6 +157,13 @@ impl<'a> Space<'a> {
         }
     }
 
+    /// Makes a node schedulable again, where it was so in the beginning.
+    pub fn open(&mut self, place: usize) {
+        if let Some(place) = self.places.get_mut(place) {
+            place.is_closed = place.row.cordoned;
+        }
+    }
+
     /// Puts a pod on a node; the number that it goes by from now on.
     pub fn add(&mut self, row: &'a PodRow, place: usize) -> usize {
         let id = self.residents.len();
