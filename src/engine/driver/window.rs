@@ -5,7 +5,12 @@ use crate::backend::clock::now;
 use crate::domain::guard::Assent;
 use crate::domain::plan::Kind;
 use crate::domain::run::RunChange;
+use crate::domain::time::brief;
 use crate::domain::window::Opening;
+use std::time::Duration;
+
+/// A turn may take longer than the others by this part of their time, and still has to end in the window.
+const MARGIN: u32 = 4;
 
 impl Driver {
     /// Looks at the clock at the beginning. A drain that a person confirms outside of the windows is by hand as a whole,
@@ -42,6 +47,34 @@ impl Driver {
         }
         let opening = self.opening().await;
         (!opening.is_open()).then(|| format!("{}; N goes on by hand", opening.words()))
+    }
+
+    /// Ends the automatic mode before something that takes so long that it would not end while the window is open; `true` = it
+    /// did. `takes` says how long, and on what that rests.
+    pub(in crate::engine) async fn hold_for_end(
+        &mut self,
+        index: usize,
+        what: &str,
+        (span, takes): (Duration, String),
+    ) -> bool {
+        if self.is_undoing || !self.is_alone() {
+            return false;
+        }
+        let Opening::Open(closes) = self.opening().await else { return false };
+        let at = now();
+        // no two take the same time
+        if at.plus(span + span / MARGIN) <= closes.at {
+            return false;
+        }
+        let left = brief(closes.at.since(at));
+        let why = format!(
+            "{what} would not end in the maintenance window: it takes {takes}, and the window closes at {} in {left}; N begins it by hand",
+            closes.clock
+        );
+        self.is_automatic = false;
+        self.is_paused |= !self.asks();
+        self.shared.voice.tell(RunChange::Held { step: index, why }).await;
+        true
     }
 
     /// Ends the automatic mode before a step that may not begin by itself; `true` = it did.

@@ -1,10 +1,13 @@
 //! What a roll has under way, what comes next, and what rests.
 
+use super::estimate::Expected;
 use super::family::Family;
+use super::put_off::PutOff;
 use crate::domain::ids::NodeName;
+use crate::domain::plan::StepKind;
 use crate::domain::report::{FailureKind, Report};
 use crate::domain::roll::{Group, Role, RollView};
-use crate::domain::run::{Outcome, RunCommand, RunEvent, RunState, RunView, StepState};
+use crate::domain::run::{Outcome, RunCommand, RunEvent, RunState, RunView, StepState, StepView};
 use crate::domain::time::Stamp;
 use crate::engine::driver::Run;
 use crate::engine::plan::Facts;
@@ -66,6 +69,12 @@ impl Child {
     /// Its irrevocable request may have been sent.
     pub fn has_asked(&self) -> bool {
         self.view.as_ref().is_some_and(|view| view.steps.iter().any(|step| step.asked))
+    }
+
+    /// Its node was drained, and how the others do without it is looked at: what is wrong now concerns all of them.
+    pub fn is_validated(&self) -> bool {
+        let is_begun = |step: &StepView| step.step.kind == StepKind::Components && step.attempts > 0;
+        self.view.as_ref().is_some_and(|view| view.steps.iter().any(is_begun))
     }
 
     /// Tells it something; one that is over needs no orders.
@@ -153,6 +162,12 @@ pub(super) struct Board {
     pub is_due: bool,
     /// Since when nothing can begin although nothing is under way.
     pub idle: Option<Instant>,
+    /// Nodes that were put off, and what is known of what blocks them.
+    pub put_off: PutOff,
+    /// When what blocks a node that was put off is looked at again.
+    pub glance: Option<Stamp>,
+    /// How long turns take by what is on record, once it was asked for.
+    pub expected: Option<Expected>,
     /// What was told last of what is waited for.
     pub paced: Option<(String, Option<Stamp>, Option<usize>)>,
 }
@@ -172,6 +187,9 @@ impl Board {
             is_ending: false,
             is_due: true,
             idle: None,
+            put_off: PutOff::default(),
+            glance: None,
+            expected: None,
             paced: None,
         }
     }

@@ -137,6 +137,7 @@ impl Driver {
         match (view.map(|view| view.state), child.aim.clone()) {
             (Some(RunState::Done), _) => self.turn_is_done(step, &child, took).await,
             (Some(RunState::Aborted), Aim::Postpone(why)) => {
+                board.put_off.note(step, &child);
                 let why = format!("{} comes last: {why}; what was begun on it is put back", child.node);
                 self.put_last(step, why).await;
             }
@@ -171,13 +172,26 @@ impl Driver {
             Some(RollAction::Command(_)) => "serviced",
             _ => "rebooted",
         };
-        let words = format!("{what} in {}", brief(took));
+        let words = format!("{what} in {}{}", brief(took), self.changed(step));
         let outcome = child.view.as_ref().map_or(Outcome::Done(words.clone()), |view| judged(view, words));
         self.turn_done(step, &child.node, outcome, took).await;
         let unsettled = child.view.as_ref().and_then(unsettled);
         if let Some(why) = unsettled.filter(|_| !self.keeps_going() && self.first_queued().is_some()) {
             self.hold_turns(step, format!("{} was not green at its last look: {why}", child.node)).await;
         }
+    }
+
+    /// What the command of the roll changed of the node, by the word of the node's own run.
+    fn changed(&self, step: usize) -> String {
+        let is_command = self
+            .shared
+            .plan
+            .roll
+            .as_ref()
+            .is_some_and(|roll| matches!(roll.options.action, RollAction::Command(_)));
+        let changed =
+            if is_command { self.earlier(step).and_then(|record| record.memory.changed) } else { None };
+        changed.map_or_else(String::new, |words| format!("; {words}"))
     }
 
     async fn turn_done(&mut self, step: usize, node: &NodeName, outcome: Outcome, took: Duration) {

@@ -1,12 +1,12 @@
 //! How long a roll takes: by how long earlier runs took, or by a stated assumption.
 
 use crate::domain::plan::{Kind, StepKind};
-use crate::domain::roll::{Group, Roll, RollAction};
-use crate::domain::run::{RunState, RunView};
+use crate::domain::roll::{Group, Role, Roll, RollAction, RollView};
+use crate::domain::run::{Outcome, RunState, RunView, StepState};
 use crate::domain::text::count;
 use crate::domain::time::{Stamp, brief};
 use crate::domain::window::{Opening, Windows};
-use crate::engine::journal;
+use crate::engine::journal::{self, Record};
 use crate::engine::settings::Settings;
 use serde::Serialize;
 use std::time::Duration;
@@ -46,13 +46,40 @@ pub struct Estimate {
     pub fits: bool,
 }
 
-/// Estimates a roll that begins now.
-pub fn estimate(settings: &Settings, roll: &Roll, now: Stamp) -> Estimate {
+/// How long the turn of a control-plane node takes, and that of a worker, by what is on record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expected {
+    control_plane: Pace,
+    worker: Pace,
+}
+
+/// By the journals of earlier runs of the same kind, or by the assumption.
+pub(super) fn expected(settings: &Settings, roll: &Roll) -> Expected {
     let (masters, workers) = measured(settings, roll);
     let drains = roll.options.action == RollAction::DrainOnly;
     let assumed = if drains { (ASSUMED_DRAIN, ASSUMED_DRAIN) } else { ASSUMED_REBOOT };
-    let control_plane = pace(masters, assumed.0);
-    let worker = pace(workers, assumed.1);
+    Expected { control_plane: pace(masters, assumed.0), worker: pace(workers, assumed.1) }
+}
+
+/// How long the next turn of a role takes, and on what that rests: the longest that this roll has seen, else what is on record.
+pub(super) fn takes(roll: &RollView, view: &RunView, role: Role, earlier: &Expected) -> (Duration, String) {
+    let is_done = |step: usize| {
+        view.steps.get(step).is_some_and(|step| {
+            matches!(step.state, StepState::Ended(Outcome::Done(_) | Outcome::Warned(_), _))
+        })
+    };
+    let of_role = roll.turns.iter().filter(|turn| turn.group.role() == role && is_done(turn.step));
+    let longest = of_role.filter_map(|turn| Some(turn.ended?.since(turn.began?))).max();
+    if let Some(span) = longest.filter(|span| !span.is_zero()) {
+        return (span, format!("up to {} in this roll", brief(span)));
+    }
+    let pace = if role == Role::ControlPlane { earlier.control_plane } else { earlier.worker };
+    (pace.each, format!("about {}", said(pace)))
+}
+
+/// Estimates a roll that begins now.
+pub fn estimate(settings: &Settings, roll: &Roll, now: Stamp) -> Estimate {
+    let Expected { control_plane, worker } = expected(settings, roll);
     let options = &roll.options;
     let of = |group: Group| roll.turns.iter().filter(|turn| turn.group == group).count();
     let (masters, canaries, others) = (of(Group::ControlPlane), of(Group::Canary), of(Group::Workers));
@@ -93,11 +120,16 @@ fn pace(mut durations: Vec<Duration>, assumed: Duration) -> Pace {
 
 /// How long runs of the same kind took that ended well: of the control plane, and of workers.
 fn measured(settings: &Settings, roll: &Roll) -> (Vec<Duration>, Vec<Duration>) {
-    let kind = match roll.options.action {
-        RollAction::Reboot => Kind::Reboot,
-        RollAction::DrainOnly => Kind::Drain,
-        // what a command takes, no reboot tells
-        RollAction::Command(_) => return (Vec::new(), Vec::new()),
+    let (kind, mark, command) = match &roll.options.action {
+        RollAction::Reboot => (Kind::Reboot, StepKind::Reboot, None),
+        // with the validation that follows
+        RollAction::DrainOnly => (Kind::Drain, StepKind::Components, None),
+        RollAction::Command(name) => (Kind::Reboot, StepKind::Command, Some(name)),
+    };
+    let is_alike = |record: &Record| {
+        let has_step =
+            record.view.as_ref().is_some_and(|view| view.steps.iter().any(|step| step.step.kind == mark));
+        has_step && command.is_none_or(|name| record.memory.serviced.as_ref() == Some(name))
     };
     let records = journal::list_all(&settings.state_dir).into_iter().flatten();
     let of_kind = records.filter(|record| {
@@ -106,6 +138,7 @@ fn measured(settings: &Settings, roll: &Roll) -> (Vec<Duration>, Vec<Duration>) 
             && record.header.nodes.len() == 1
             && record.later.is_empty()
             && record.state() == RunState::Done
+            && is_alike(record)
     });
     let (mut masters, mut workers) = (Vec::new(), Vec::new());
     for view in of_kind.filter_map(|record| record.view).take(NEWEST) {

@@ -67,7 +67,12 @@ impl Driver {
             return;
         }
         let has_failed = child.state() == RunState::Failed;
-        let may_come_last = is_by_flag && is_worker && postponed == 0 && !child.has_asked() && !is_paused;
+        let may_come_last = is_by_flag
+            && is_worker
+            && postponed == 0
+            && !child.has_asked()
+            && !child.is_validated()
+            && !is_paused;
         let why = child.trouble();
         let is_shut = self.shut(step).await.is_some();
         // what the probes say is about all nodes: another order of them does not help

@@ -13,6 +13,7 @@ mod forecast;
 mod heard;
 mod open;
 mod orders;
+mod put_off;
 mod undo;
 
 pub use estimate::{Estimate, estimate};

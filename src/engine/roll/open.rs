@@ -1,6 +1,7 @@
 //! Which node's turn begins next, and why none does: looked at anew each time, with the nodes as they are now.
 
 use super::board::{Board, Canary, canary, rests};
+use super::estimate::{expected, takes};
 use crate::backend::clock::now;
 use crate::domain::feed::{Row, Table};
 use crate::domain::guard::{Assent, World, may_turn};
@@ -9,13 +10,14 @@ use crate::domain::node::NodeRow;
 use crate::domain::roll::{Group, RollAction, RollView, Room, Turn, TurnView, room, unavailable};
 use crate::domain::run::{Outcome, RunView, StepState};
 use crate::domain::time::{Stamp, brief};
+use crate::domain::window::Windows;
 use crate::engine::driver::Driver;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// What is found about the next turn.
-enum Next {
+pub(super) enum Next {
     /// This one may begin.
     Begin(usize),
     /// None may yet: why, and when to look again. `true` = it is not a matter of our own nodes or pauses.
@@ -57,7 +59,9 @@ impl Driver {
                     board.idle = None;
                     if board.confirmed.take_if(|confirmed| *confirmed == step).is_none() {
                         // a window that closes and probes that fail end the automatic mode, as everywhere
-                        let is_held = self.hold(step).await || self.hold_by_probes(step).await;
+                        let is_held = self.hold(step).await
+                            || self.hold_by_end(board, step).await
+                            || self.hold_by_probes(step).await;
                         if is_held || !self.is_automatic {
                             let text = self.asks_for(step);
                             self.pace(board, text, None, Some(step)).await;
@@ -68,6 +72,23 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// A turn that would not end in the maintenance window does not begin by itself.
+    async fn hold_by_end(&mut self, board: &mut Board, step: usize) -> bool {
+        let Some(plan) = &self.shared.plan.roll else { return false };
+        let settings = &self.shared.backends.settings;
+        if settings.timing.windows == Windows::default() {
+            return false;
+        }
+        let earlier = *board.expected.get_or_insert_with(|| expected(settings, plan));
+        let takes = self.shared.voice.look(|view| {
+            let roll = view.roll.as_ref()?;
+            let turn = roll.turn(step)?;
+            Some((turn.node.clone(), takes(roll, view, turn.group.role(), &earlier)))
+        });
+        let Some((node, takes)) = takes.flatten() else { return false };
+        self.hold_for_end(step, &format!("the turn of {node}"), takes).await
     }
 
     fn asks_for(&self, step: usize) -> String {
@@ -90,6 +111,7 @@ impl Driver {
         let patience = timing.ready;
         // what others have to change is looked at again; our own runs and pauses tell by themselves
         let again = until.or_else(|| is_odd.then(|| now().plus(timing.poll.max(Duration::from_secs(1)))));
+        let again = [again, board.glance.take()].into_iter().flatten().min();
         if !is_odd || !board.active.is_empty() {
             board.idle = None;
         } else if board.idle.get_or_insert_with(Instant::now).elapsed() >= patience {
@@ -154,13 +176,9 @@ impl Driver {
             Err(error) => return Next::Wait(format!("the nodes cannot be read: {error}"), None, true),
         };
         let mut of_group: Vec<&TurnView> = waiting.into_iter().filter(|turn| turn.group == group).collect();
-        // a node that was put off gets some time, and the others come before it
-        let pause = self.shared.backends.settings.timing.ready;
-        let again = |turn: &TurnView| turn.put_off.map(|at| at.plus(pause)).filter(|at| *at > now);
-        let put_off = of_group.iter().filter_map(|turn| Some((again(turn)?, turn.node.clone()))).min();
-        of_group.retain(|turn| again(turn).is_none() || board.confirmed == Some(turn.step));
-        if let (true, Some((until, node))) = (of_group.is_empty(), put_off) {
-            return Next::Wait(format!("{node} was put off, and is tried again"), Some(until), false);
+        let put_off = self.put_off(board, &mut of_group, now).await;
+        if let (true, Some(wait)) = (of_group.is_empty(), put_off) {
+            return wait;
         }
         // what an earlier process began comes before what nobody has touched
         if of_group.iter().any(|turn| turn.run.is_some()) {
