@@ -14,6 +14,12 @@ impl Stamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// Time of day in UTC: `03:12:44`.
+    pub fn time_of_day(self) -> String {
+        let secs = self.0.div_euclid(1000).rem_euclid(86_400);
+        format!("{:02}:{:02}:{:02}", secs / 3600, secs / 60 % 60, secs % 60)
+    }
+
     /// `self` moved forward.
     #[must_use]
     pub fn plus(self, span: Duration) -> Stamp {
@@ -107,7 +113,9 @@ pub mod seconds {
         if span.subsec_nanos() == 0 {
             to.serialize_u64(span.as_secs())
         } else {
-            to.serialize_f64(span.as_secs_f64())
+            // the nearest number: `1.235`, and not `1.2349999999999999`
+            let exact = format!("{}.{:09}", span.as_secs(), span.subsec_nanos()).parse();
+            to.serialize_f64(exact.unwrap_or(span.as_secs_f64()))
         }
     }
 

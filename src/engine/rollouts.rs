@@ -5,7 +5,7 @@ use crate::domain::report::{FailureKind, Report};
 use crate::domain::rollout::Rollout;
 use crate::domain::time::Stamp;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +15,8 @@ use std::time::Duration;
 const FORMAT: u32 = 1;
 /// So many rolls are kept for each context.
 const KEPT: usize = 10;
+/// Two beginnings that are nearer to each other are of the same roll.
+const TWIN: Duration = Duration::from_secs(30);
 /// What nobody has watched for longer is of the past.
 const PAST: Duration = Duration::from_hours(24);
 
@@ -34,20 +36,78 @@ pub fn directory(state_dir: &Path, context: &str) -> PathBuf {
     state_dir.join("rollouts").join(if safe.is_empty() { "unnamed".to_owned() } else { safe })
 }
 
-/// Keeps a roll; nothing when there is none. Older ones go when there are too many.
-///
-/// # Errors
-/// The directory cannot be written.
-pub fn save(state_dir: &Path, context: &str, rollout: &Rollout) -> Result<(), Report> {
+/// The right to keep the rolls of one context. One process of this machine has it at a time, so that a roll has one story,
+/// however many look at it; the next one takes it when that process ends.
+#[derive(Debug)]
+pub struct Pen {
+    state_dir: PathBuf,
+    context: String,
+    held: Option<File>,
+}
+
+impl Pen {
+    /// Not taken yet: that is tried with each [`save`](Self::save).
+    pub fn new(state_dir: PathBuf, context: String) -> Self {
+        Self { state_dir, context, held: None }
+    }
+
+    /// The context whose rolls it keeps.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// Keeps a roll; nothing when there is none. Older ones go when there are too many. `false` = another process keeps it.
+    ///
+    /// # Errors
+    /// The directory cannot be written.
+    pub fn save(&mut self, rollout: &Rollout) -> Result<bool, Report> {
+        let Some(began) = rollout.began() else { return Ok(true) };
+        if self.held.is_none() {
+            let dir = directory(&self.state_dir, &self.context);
+            self.held = take(&dir).map_err(|error| unwritten(&dir, &error))?;
+            if self.held.is_none() {
+                return Ok(false);
+            }
+            forget_twin(&dir, began);
+        }
+        save(&self.state_dir, &self.context, rollout).map(|()| true)
+    }
+}
+
+/// The lock of a directory; `None` = another process has it.
+fn take(dir: &Path) -> io::Result<Option<File>> {
+    fs::create_dir_all(dir)?;
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(dir.join(".lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Another process that saw the same roll begin dated that a little differently: what it kept is the same story.
+fn forget_twin(dir: &Path, began: Stamp) {
+    for path in files(dir) {
+        let at = path.file_stem().and_then(|name| name.to_str()?.parse().ok()).map(Stamp);
+        if at.is_some_and(|at| at != began && at.since(began).max(began.since(at)) < TWIN) {
+            drop(fs::remove_file(path));
+        }
+    }
+}
+
+fn unwritten(dir: &Path, error: &io::Error) -> Report {
+    Report::new(FailureKind::Local, format!("{} cannot be written: {error}", dir.display()))
+}
+
+fn save(state_dir: &Path, context: &str, rollout: &Rollout) -> Result<(), Report> {
     let Some(began) = rollout.began() else { return Ok(()) };
     let dir = directory(state_dir, context);
     let kept = Kept { format: FORMAT, context: context.to_owned(), rollout };
     let text = serde_json::to_vec(&kept).map_err(|error| {
         Report::new(FailureKind::Unexpected, format!("no JSON can be made of a roll: {error}"))
     })?;
-    put(&dir, &format!("{:015}.json", began.0), &text).map_err(|error| {
-        Report::new(FailureKind::Local, format!("{} cannot be written: {error}", dir.display()))
-    })?;
+    put(&dir, &format!("{:015}.json", began.0), &text).map_err(|error| unwritten(&dir, &error))?;
     prune(&dir);
     Ok(())
 }
@@ -110,6 +170,22 @@ mod tests {
         let mut rollout = Rollout::new(Wish::default());
         rollout.stage = Stage::Rolling { began: Stamp(began) };
         rollout
+    }
+
+    #[test]
+    fn one_process_keeps_the_story_and_the_next_one_goes_on_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let pen = || Pen::new(dir.path().to_owned(), "lab".to_owned());
+        let (mut first, mut second) = (pen(), pen());
+        assert!(first.save(&roll(1_000)).unwrap());
+        assert!(!second.save(&roll(1_400)).unwrap(), "the other one has it");
+        assert!(first.save(&roll(1_000)).unwrap());
+        drop(first);
+        assert!(second.save(&roll(1_400)).unwrap());
+        let names: Vec<_> = files(&directory(dir.path(), "lab"));
+        assert_eq!(names.len(), 1, "one roll, one story: {names:?}");
+        assert!(second.save(&roll(900_000)).unwrap(), "another roll");
+        assert_eq!(files(&directory(dir.path(), "lab")).len(), 2);
     }
 
     #[test]

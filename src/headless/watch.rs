@@ -24,7 +24,6 @@ use crate::domain::rollout::{
 use crate::domain::time::{Stamp, brief};
 use crate::engine::{Backends, rollouts};
 use serde::Serialize;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -97,8 +96,8 @@ struct Watcher {
     world: World,
     rollout: Rollout,
     format: Format,
-    state_dir: PathBuf,
-    context: String,
+    /// `None` = a story of our own wish is not kept.
+    pen: Option<rollouts::Pen>,
     /// What an earlier process kept, until the nodes are known.
     earlier: Option<Rollout>,
     /// The beginning of the roll that is told, and the number of the next line of its timeline.
@@ -127,14 +126,13 @@ struct Words<'a> {
 impl Watcher {
     fn new(backends: &Backends, wish: Wish, format: Format) -> Self {
         let (state_dir, context) = (backends.settings.state_dir.clone(), backends.settings.context.clone());
-        let earlier =
-            if wish == Wish::default() { rollouts::load(&state_dir, &context, now()) } else { None };
+        let is_usual = wish == Wish::default();
+        let earlier = if is_usual { rollouts::load(&state_dir, &context, now()) } else { None };
         Self {
             world: World::default(),
             rollout: Rollout::new(wish),
             format,
-            state_dir,
-            context,
+            pen: is_usual.then(|| rollouts::Pen::new(state_dir, context)),
             earlier: earlier.filter(Rollout::is_rolling),
             told: (None, 0),
             status: String::new(),
@@ -177,6 +175,9 @@ impl Watcher {
         }
         let at = now();
         self.rollout.observe(at, &self.world.snapshot());
+        if self.rollout.seen().is_none() {
+            return Ok(None);
+        }
         let began = self.rollout.began();
         if began != self.told.0 {
             self.told = (began, 0);
@@ -210,7 +211,7 @@ impl Watcher {
             return Ok(None);
         }
         let (done, total) = self.rollout.progress();
-        if self.rollout.wish.to_version.is_some() && done == total && total > 0 {
+        if self.rollout.wish != Wish::default() && done == total && total > 0 {
             let words = format!("nothing to follow: {}", self.rollout.idle_words());
             self.say_at(at, "waiting", &words)?;
             return Ok(Some(Exit::Done));
@@ -311,8 +312,10 @@ impl Watcher {
         if !is_due || self.rollout.began().is_none() {
             return;
         }
+        let Some(pen) = &mut self.pen else { return };
         self.kept = (end, at);
-        let written = rollouts::save(&self.state_dir, &self.context, &self.rollout);
+        // where another process keeps it, this one only reads
+        let written = pen.save(&self.rollout);
         if let Err(report) = written
             && !std::mem::replace(&mut self.cannot_keep, true)
         {

@@ -3,20 +3,22 @@
 
 use crate::console::model::Model;
 use crate::console::msg::Msg;
-use crate::engine::rollouts;
+use crate::engine::rollouts::{self, Pen};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Writes and reads, one at a time.
 pub(super) struct Keeper {
     state_dir: PathBuf,
+    pen: Arc<Mutex<Option<Pen>>>,
     writing: Option<JoinHandle<()>>,
 }
 
 impl Keeper {
     pub(super) fn new(state_dir: PathBuf) -> Self {
-        Self { state_dir, writing: None }
+        Self { state_dir, pen: Arc::default(), writing: None }
     }
 
     /// Writes the roll as it is now, after what is being written.
@@ -26,12 +28,18 @@ impl Keeper {
             return;
         }
         let (rollout, context) = (rollout.clone(), model.setup.policy.context.clone());
-        let (before, dir) = (self.writing.take(), self.state_dir.clone());
+        let (before, dir, pen) = (self.writing.take(), self.state_dir.clone(), self.pen.clone());
         self.writing = Some(tokio::spawn(async move {
             if let Some(before) = before {
                 let _ = before.await;
             }
-            let written = tokio::task::spawn_blocking(move || rollouts::save(&dir, &context, &rollout)).await;
+            let write = move || {
+                let mut pen = pen.lock().unwrap_or_else(PoisonError::into_inner);
+                // the rolls of each context have a pen of their own
+                pen.take_if(|pen| pen.context() != context);
+                pen.get_or_insert_with(|| Pen::new(dir, context)).save(&rollout)
+            };
+            let written = tokio::task::spawn_blocking(write).await;
             if let Ok(Err(report)) = written {
                 tracing::warn!("what is known of the roll is not kept: {}", report.line());
             }

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Without anything measured, a node that is away for longer has failed. kops validates for as long by default.
 const GONE: Duration = Duration::from_mins(15);
+/// The first look waits so long for the pods, without which nothing can be said of a drain.
+const LISTING: Duration = Duration::from_secs(5);
 /// Pods are counted at most this often.
 const TALLY: Duration = Duration::from_secs(1);
 /// Who has not looked for longer than this has missed something.
@@ -36,6 +38,9 @@ impl Rollout {
     /// it, 5 after a failure).
     pub fn observe(&mut self, now: Stamp, seen: &Snapshot<'_>) {
         let is_first = self.seen.is_none();
+        if is_first && !seen.has_pods && now.since(*self.awaits_pods.get_or_insert(now)) < LISTING {
+            return;
+        }
         let last = self.seen.unwrap_or(Stamp(0));
         let now = now.max(last);
         let mut news = Vec::new();

@@ -163,6 +163,9 @@ pub struct Rollout {
     /// Versions were mixed when it began.
     was_mixed: bool,
     told: Option<pace::Topic>,
+    /// It was to be looked at first, and the pods were not listed yet.
+    #[serde(default)]
+    awaits_pods: Option<Stamp>,
 }
 
 impl Rollout {
