@@ -74,6 +74,7 @@ const WORDS: &[Word] = &[
     word("log", T::Nothing, Some(C::Focus(Pane::Log)), "go to the log"),
     word("run", T::Run, Some(C::Focus(Pane::Run)), "go to the open run, or to the one named"),
     word("rollout", T::Nothing, Some(C::Focus(Pane::Rollout)), "go to the rolling update under way"),
+    word("timeline", T::Nothing, Some(C::Story), "what happened in the rolling update since it began"),
     word("orphans", T::Nothing, Some(C::Orphans), "what runs of earlier sessions left changed"),
     word("answer", T::Nothing, Some(C::Answer), "answer what SSH asks: a passphrase, an unknown host"),
     word("needs-reboot", T::Node, Some(C::Needs), "ask the hosts whether they need a reboot"),

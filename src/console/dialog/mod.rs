@@ -214,6 +214,8 @@ pub enum Subject {
     Step(OpId, usize),
     /// A node's turn in a rolling update.
     Turn(NodeName),
+    /// All that happened in a rolling update since it began.
+    Story,
 }
 
 /// A page that can be scrolled.

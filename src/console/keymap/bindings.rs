@@ -54,6 +54,7 @@ const ROWS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets, Pane::Ro
 const LISTS: Scope = Scope::In(&[Pane::Nodes, Pane::Etcd, Pane::Budgets, Pane::Log, Pane::Rollout]);
 const NODES: Scope = Scope::In(&[Pane::Nodes]);
 const BLOCKS: Scope = Scope::In(&[Pane::Budgets, Pane::Run, Pane::Rollout]);
+const ROLLOUT: Scope = Scope::In(&[Pane::Rollout]);
 const RUN: Scope = Scope::In(&[Pane::Run]);
 use Command as C;
 use Scope::{Everywhere, OpenRun};
@@ -134,6 +135,13 @@ const COMMON: &[Binding] = &[
         BLOCKS,
         "resolve",
         "why the selected budget, the open run or the rollout is blocked, and the ways out",
+    ),
+    bind(
+        &[Key::char('t')],
+        C::Story,
+        ROLLOUT,
+        "timeline",
+        "all that happened in the rolling update since it began",
     ),
     bind(&[Key::of(Code::Enter)], C::Details, Everywhere, "details", "all that is known of the selected row"),
     bind(

@@ -203,6 +203,8 @@ pub enum Command {
     Snapshot,
     /// Why the selected budget blocks.
     Block,
+    /// What happened in the rolling update.
+    Story,
     /// What runs of earlier processes left.
     Orphans,
     /// Answer what SSH asks.

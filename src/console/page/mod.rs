@@ -6,6 +6,7 @@ mod lock;
 mod lost;
 mod node;
 mod step;
+mod story;
 mod turn;
 
 use super::dialog::resolve::offer_facts;
@@ -30,6 +31,7 @@ pub fn title(subject: &Subject) -> String {
         Subject::Line(_) => "log line".to_owned(),
         Subject::Step(op, step) => format!("run {op}, step {}", step + 1),
         Subject::Turn(node) => format!("the turn of {node}"),
+        Subject::Story => "what happened in this roll, the newest first".to_owned(),
     }
 }
 
@@ -45,6 +47,7 @@ pub fn facts(model: &Model, subject: &Subject) -> Vec<Fact> {
         Subject::Line(number) => model.log.get(*number).map(|line| self::line(model, line)),
         Subject::Step(op, step) => step::facts(model, *op, *step),
         Subject::Turn(node) => turn::facts(model, node),
+        Subject::Story => Some(story::facts(model)),
     };
     facts.unwrap_or_else(|| vec![Fact::toned(Tone::Attention, "", "it is not there any more")])
 }

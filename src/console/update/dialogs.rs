@@ -14,6 +14,9 @@ use crate::domain::log::Level;
 use crate::domain::plan::Kind;
 use crate::domain::time::Stamp;
 
+/// Rows of a page that are not its text.
+const FRAME: usize = 8;
+
 /// A key for the topmost dialog.
 pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     let now = model.now;
@@ -51,8 +54,8 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         Some(Dialog::Page(Page { subject: Subject::Lock, .. })) if is_for_lock(key) => lock_page(model, key),
-        Some(Dialog::Page(page)) => {
-            scroll_or_close(&mut page.scroll, key, false).then(|| model.dialogs.pop());
+        Some(Dialog::Page(_)) => {
+            scroll_page(model, key);
             Vec::new()
         }
         Some(Dialog::Message(_)) => {
@@ -61,6 +64,20 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             }
             Vec::new()
         }
+    }
+}
+
+/// Scrolls a page; from its end back at once, however far a key had led behind it.
+fn scroll_page(model: &mut Model, key: Key) {
+    let Some(Dialog::Page(page)) = model.dialog() else { return };
+    let lines = page::facts(model, &page.subject).len();
+    let shown = usize::from(model.size.1).saturating_sub(FRAME);
+    let Some(Dialog::Page(page)) = model.dialogs.last_mut() else { return };
+    if page.scroll > lines.saturating_mul(4) {
+        page.scroll = lines.saturating_sub(shown);
+    }
+    if scroll_or_close(&mut page.scroll, key, false) {
+        model.dialogs.pop();
     }
 }
 

@@ -46,6 +46,7 @@ fn elsewhere(model: &mut Model, key: Key) -> Vec<Effect> {
     }
     let (object, pane) = match command {
         C::Block => ("a budget", 3),
+        C::Story => ("the rolling update", 6),
         _ if acts || matches!(command, C::Mark | C::Needs | C::Power) => ("a node", 1),
         _ => ("a list", 1),
     };
@@ -137,6 +138,7 @@ pub(super) fn execute(model: &mut Model, command: Command, on: Option<NodeName>)
             return vec![Effect::Reconnect];
         }
         C::Record => return vec![Effect::Record],
+        C::Story => model.dialogs.push(Dialog::Page(Page { subject: Subject::Story, scroll: 0 })),
         C::Lock => model.dialogs.push(Dialog::Page(Page { subject: Subject::Lock, scroll: 0 })),
         C::Accept | C::Settle => entries::open(model, command),
         C::NextRun => next_run(model),

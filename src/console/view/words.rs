@@ -158,8 +158,7 @@ pub fn age<'a>(look: &Look, at: Option<Stamp>, now: Stamp) -> Span<'a> {
 
 /// Time of day in UTC: `03:12:44`.
 pub fn time_of_day(at: Stamp) -> String {
-    let secs = at.0.div_euclid(1000).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", secs / 3600, secs / 60 % 60, secs % 60)
+    at.time_of_day()
 }
 
 /// `reboot cp-1`: kind and nodes of a run.
