@@ -9,6 +9,8 @@ mod left;
 mod stage;
 #[path = "scenarios/story.rs"]
 mod story;
+#[path = "roll/turns.rs"]
+mod turns;
 #[path = "roll/watch.rs"]
 mod watch;
 

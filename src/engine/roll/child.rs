@@ -189,8 +189,8 @@ impl Driver {
             .roll
             .as_ref()
             .is_some_and(|roll| matches!(roll.options.action, RollAction::Command(_)));
-        let changed =
-            if is_command { self.earlier(step).and_then(|record| record.memory.changed) } else { None };
+        let record = if is_command { self.earlier(step).ok().flatten() } else { None };
+        let changed = record.and_then(|record| record.memory.changed);
         changed.map_or_else(String::new, |words| format!("; {words}"))
     }
 

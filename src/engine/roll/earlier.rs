@@ -39,7 +39,7 @@ fn is_undone(view: &RunView) -> bool {
 
 impl Driver {
     /// The run of an earlier process in this turn; `None` = there was none, or it did nothing.
-    fn earlier(&self, step: usize) -> Result<Option<Record>, Report> {
+    pub(super) fn earlier(&self, step: usize) -> Result<Option<Record>, Report> {
         let run = self.shared.voice.look(|view| view.roll.as_ref()?.turn(step)?.run.clone()).flatten();
         let state_dir = &self.shared.backends.settings.state_dir;
         run.map_or(Ok(None), |run| journal::turn(&journal::directory(state_dir), &run))
