@@ -3,6 +3,7 @@
 use super::estimate::LEAST;
 use super::phase::Phase;
 use super::timeline::{Event, Happening};
+use super::words::restless;
 use super::{Rollout, Track};
 use crate::domain::ids::{BudgetKey, NodeName};
 use crate::domain::text::count;
@@ -22,6 +23,8 @@ const FRESH: Duration = Duration::from_secs(30);
 const LATE: u32 = 3;
 /// And never before this time.
 const LATE_LEAST: Duration = Duration::from_mins(1);
+/// A node that stopped being Ready so often after its return comes and goes: each time it looks as if it moved.
+const RESTLESS: u32 = 3;
 
 /// What keeps a roll from going on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +157,9 @@ impl Rollout {
             let why =
                 format!("{name} drains, {pod} does not go: its grace ended {} ago", brief(now.since(*end)));
             return Some(stall(*end, why));
+        }
+        if let Some(lapsed) = track.lapsed.filter(|_| track.lapses >= RESTLESS) {
+            return Some(stall(lapsed, format!("{name} comes and goes: {}", restless(track))));
         }
         let since = if may_drain { track.moved } else { track.since };
         if self.sight.seen(since, now) <= self.late_after(track.phase) {

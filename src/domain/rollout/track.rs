@@ -5,6 +5,7 @@ use super::load::Load;
 use super::marks::Marks;
 use super::phase::{Phase, Role};
 use super::timeline::{Event, Happening};
+use super::words::times;
 use super::{Limits, Snapshot};
 use crate::domain::ids::NodeName;
 use crate::domain::node::{NodeRow, Readiness};
@@ -87,6 +88,11 @@ pub struct Track {
     pub(super) is_block_told: bool,
     pub(super) down_since: Option<Stamp>,
     pub(super) just_ended: bool,
+    /// How often it stopped being Ready after its return in the present turn, and when first.
+    #[serde(default)]
+    pub lapses: u32,
+    #[serde(default)]
+    pub(super) lapsed: Option<Stamp>,
 }
 
 impl Track {
@@ -129,6 +135,8 @@ impl Track {
             is_block_told: false,
             down_since: None,
             just_ended: false,
+            lapses: 0,
+            lapsed: None,
         }
     }
 
@@ -296,6 +304,11 @@ impl Track {
             self.open(at);
         }
         self.had_cordon |= matches!(next, Phase::Cordoned | Phase::Draining);
+        let is_lapse = before == Phase::Ready && matches!(next, Phase::Back | Phase::Away);
+        if is_lapse {
+            self.lapses += 1;
+            self.lapsed = self.lapsed.or(Some(at));
+        }
         let away = at.since(self.since);
         self.phase = next;
         self.since = at;
@@ -304,7 +317,14 @@ impl Track {
             self.close(at, out);
             return;
         }
-        let (event, text) = self.words_of(next, before, away, row);
+        let (event, text) = if is_lapse && row.is_some() {
+            (
+                Event::Flapped,
+                format!("{} stopped being Ready {} since its return", self.name, times(self.lapses)),
+            )
+        } else {
+            self.words_of(next, before, away, row)
+        };
         out.push(self.line(at, event, text));
     }
 
@@ -316,6 +336,7 @@ impl Track {
         self.had_cordon = false;
         self.has_drained = false;
         self.is_block_told = false;
+        (self.lapses, self.lapsed) = (0, None);
         self.load.total = self.load.left;
     }
 

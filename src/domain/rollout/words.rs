@@ -114,6 +114,7 @@ impl Rollout {
             Phase::Waiting => waiting(track),
             Phase::Cordoned | Phase::Draining => moving(track, now),
             Phase::Away | Phase::Failed => self.away(track, now),
+            Phase::Back | Phase::Ready if track.lapses > 0 => restless(track),
             Phase::Back => {
                 let what = track.turn.words(&track.now);
                 format!("not Ready yet: {what}{}", self.usually(track))
@@ -165,6 +166,12 @@ impl Rollout {
         let phase = if track.phase == Phase::Failed { Phase::Away } else { track.phase };
         self.usual(phase).map(|(median, _)| format!(", usually {}", brief(median))).unwrap_or_default()
     }
+}
+
+/// Of a node that comes and goes after its return.
+pub(super) fn restless(track: &Track) -> String {
+    let is = if track.phase == Phase::Ready { "Ready now, but " } else { "" };
+    format!("{is}stopped being Ready {} since its return", times(track.lapses))
 }
 
 fn waiting(track: &Track) -> String {
@@ -223,6 +230,6 @@ fn moving(track: &Track, now: Stamp) -> String {
     }
 }
 
-fn times(number: u32) -> String {
+pub(super) fn times(number: u32) -> String {
     if number == 1 { "once".to_owned() } else { format!("{number} times") }
 }

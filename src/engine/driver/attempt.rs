@@ -115,7 +115,10 @@ impl Driver {
 
     fn too_late(&self, job: &Job, limit: Duration) -> Report {
         let what = format!("{} did not end within {}", job.step.kind.name(), brief(limit));
-        let mut report = Report::new(FailureKind::Timeout, what);
+        // gates that did not pass in time are a finding, as any gate is
+        let is_gate = job.step.kind == StepKind::Verify;
+        let kind = if is_gate { FailureKind::Denied } else { FailureKind::Timeout };
+        let mut report = Report::new(kind, what);
         if let Some(last) = self.shared.voice.last_progress(job.index) {
             let more = last.items.len().saturating_sub(NAMED);
             report = last.items.iter().take(NAMED).fold(report.because(last.text), Report::because);
