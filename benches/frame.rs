@@ -1,4 +1,4 @@
-//! Time of one frame, and from a key to its frame, on 500 nodes, 10,000 pods and 100 budgets: `cargo bench --bench frame`.
+//! Time of one frame, from a key to its frame, and from an event in the middle of a roll to its frame, on 500 nodes, 10,000 pods and 100 budgets: `cargo bench --bench frame`.
 
 use pitstop::console::keymap::Key;
 use pitstop::console::model::{Model, Setup};
@@ -24,6 +24,8 @@ const PODS: usize = 10_000;
 const NAMESPACES: usize = 50;
 const BUDGETS: usize = 100;
 const ROUNDS: usize = 300;
+/// Nodes whose pods leave, in the middle of a roll.
+const DRAINED: [usize; 3] = [401, 402, 403];
 
 fn node(number: usize) -> NodeRow {
     NodeRow {
@@ -121,6 +123,23 @@ fn model() -> Model {
     model
 }
 
+/// The same in the middle of a roll: two fifths of the nodes have had their turn, three are being drained.
+fn rolling() -> Model {
+    let first = Generation(1);
+    let mut model = model();
+    for number in (0..NODES * 2 / 5).filter(|number| !number.is_multiple_of(17)) {
+        let turned =
+            NodeRow { version: "v1.35.1".to_owned(), boot_id: format!("boot-{number}-2"), ..node(number) };
+        update(&mut model, Msg::Seen(first, Observation::Nodes(Delta::Upsert(turned))));
+    }
+    for number in DRAINED {
+        let drained = NodeRow { cordoned: true, ..node(number) };
+        update(&mut model, Msg::Seen(first, Observation::Nodes(Delta::Upsert(drained))));
+    }
+    update(&mut model, Msg::Key(Key::char('6'), Stamp(2_000)));
+    model
+}
+
 /// Median and 95th percentile of many rounds.
 fn times(mut round: impl FnMut()) -> (Duration, Duration) {
     let mut spans: Vec<Duration> = (0..ROUNDS)
@@ -150,15 +169,34 @@ fn main() -> std::io::Result<()> {
         buffer.reset();
         draw(&model, &mut buffer, area);
     });
+    let mut roll = rolling();
+    let rollout = times(|| {
+        buffer.reset();
+        draw(&roll, &mut buffer, area);
+    });
+    let mut round = 0;
+    let pod_event = times(|| {
+        // a pod of a node that is drained begins or ceases to leave
+        round += 1;
+        let row = PodRow { deleting: (round % 2 == 0).then_some(Stamp(60_000)), ..pod(DRAINED[round % 3]) };
+        update(&mut roll, Msg::Seen(Generation(1), Observation::Pods(vec![Delta::Upsert(row)])));
+        buffer.reset();
+        draw(&roll, &mut buffer, area);
+    });
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "{NODES} nodes, {PODS} pods, {BUDGETS} budgets, 200x60, median and 95th percentile of {ROUNDS}"
     )?;
-    for (name, (median, high)) in [("frame", frame), ("key to frame", key)] {
+    for (name, (median, high)) in [
+        ("frame", frame),
+        ("key to frame", key),
+        ("rollout pane", rollout),
+        ("roll, pod event to frame", pod_event),
+    ] {
         writeln!(
             out,
-            "{name:<14}{:>8.2} ms{:>8.2} ms",
+            "{name:<26}{:>8.2} ms{:>8.2} ms",
             median.as_secs_f64() * 1e3,
             high.as_secs_f64() * 1e3
         )?;

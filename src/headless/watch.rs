@@ -4,9 +4,13 @@
 //!
 //! - what happened, in the names of [`Event`]: `node` (where it is about one) and `text`;
 //! - `status`: how it stands, whenever that has changed: the fields of [`Status`];
+//! - `probes`: where there are any, their `baseline`, how they do `now` (every ten seconds, and when they are judged otherwise), and
+//!   at the `end`: `moment` and `probes`;
 //! - `waiting`: there is no roll yet; `unreachable` and `reachable`: the API stopped answering, and answers again: `text`;
 //! - `account`: the last line, when the roll is over: the fields of [`Account`], with
 //!   each node's durations in seconds.
+
+mod probes;
 
 use super::signals::Signals;
 use super::text::time;
@@ -23,6 +27,7 @@ use crate::domain::rollout::{
 };
 use crate::domain::time::{Stamp, brief};
 use crate::engine::{Backends, rollouts};
+use probes::Probes;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -105,6 +110,7 @@ struct Watcher {
     status: String,
     has_waited: bool,
     is_away: bool,
+    probes: Option<Probes>,
     kept: (u64, Stamp),
     cannot_keep: bool,
 }
@@ -138,6 +144,7 @@ impl Watcher {
             status: String::new(),
             has_waited: false,
             is_away: false,
+            probes: Probes::begin(&backends.watchman),
             kept: (0, Stamp(0)),
             cannot_keep: false,
         }
@@ -174,6 +181,9 @@ impl Watcher {
             self.rollout.adopt(earlier);
         }
         let at = now();
+        if let Some(probes) = &mut self.probes {
+            probes.look(at, self.format)?;
+        }
         self.rollout.observe(at, &self.world.snapshot());
         if self.rollout.seen().is_none() {
             return Ok(None);
@@ -196,6 +206,9 @@ impl Watcher {
         self.keep(false);
         match self.rollout.stage {
             Stage::Ended { how, .. } if self.rollout.is_roll() => {
+                if let Some(probes) = &self.probes {
+                    probes.end(at, self.format)?;
+                }
                 if let Some(account) = self.rollout.account() {
                     self.tell_account(at, &account)?;
                 }

@@ -88,7 +88,8 @@ impl Aim {
         if made(Change::Boot).is_some() {
             return Self::Rebooted;
         }
-        let has_turned = turned.clone().next().is_some();
+        // what a turn changed that was under way at the first look, nobody has seen
+        let has_turned = turned.clone().any(|track| !track.midway || track.turns > 1);
         match Self::by_difference(wish, tracks, is_rolling) {
             Self::Version(version) => Self::Version(version),
             _ if has_turned => Self::Turned,

@@ -272,6 +272,8 @@ impl Track {
             (true, true) => self.out_of_scheduling(is_anew),
             // the turn is not over while its driver says so
             (true, false) if in_turn && self.marks.at_work.is_some() && self.has_turned(is_anew) => P::Ready,
+            // pitstop takes its mark away when it has looked at the node once more
+            (true, false) if in_turn && is_anew && self.marks.is_listed => P::Ready,
             (true, false) if in_turn => P::Done,
             _ => self.phase,
         }

@@ -66,7 +66,11 @@ impl Rollout {
         let span = brief(at.since(began));
         let names = |phase: Phase| {
             let all = self.in_phase(phase);
-            let named = all.iter().take(3).map(|track| track.name.as_str()).collect::<Vec<_>>().join(", ");
+            let named = all.iter().take(3).map(|track| {
+                let since = track.entered.map(|at| format!(" (since {}Z)", at.time_of_day()));
+                format!("{}{}", track.name, since.unwrap_or_default())
+            });
+            let named = named.collect::<Vec<_>>().join(", ");
             let more = all.len().saturating_sub(3);
             if more > 0 { format!("{named} and {more} more") } else { named }
         };
@@ -121,6 +125,7 @@ impl Rollout {
             }
             Phase::Ready => match &track.marks.at_work {
                 Some(mark) => mark.clone(),
+                None if track.holder.is_none() => "takes pods again, and is looked at once more".to_owned(),
                 None => "waits for its uncordon".to_owned(),
             },
             Phase::Done => {
