@@ -15,7 +15,10 @@ use crate::domain::plan::Kind;
 use crate::domain::time::Stamp;
 
 /// Rows of a page that are not its text.
-const FRAME: usize = 8;
+const FRAME: usize = 5;
+/// Columns of the widest page, and those that are not its text.
+const WIDEST: u16 = 106;
+const MARGINS: usize = 16;
 
 /// A key for the topmost dialog.
 pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
@@ -70,7 +73,9 @@ pub(super) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
 /// Scrolls a page; from its end back at once, however far a key had led behind it.
 fn scroll_page(model: &mut Model, key: Key) {
     let Some(Dialog::Page(page)) = model.dialog() else { return };
-    let lines = page::facts(model, &page.subject).len();
+    let wide = usize::from(model.size.0.min(WIDEST)).saturating_sub(MARGINS).max(1);
+    let facts = page::facts(model, &page.subject);
+    let lines: usize = facts.iter().map(|fact| fact.text.chars().count() / wide + 1).sum();
     let shown = usize::from(model.size.1).saturating_sub(FRAME);
     let Some(Dialog::Page(page)) = model.dialogs.last_mut() else { return };
     if page.scroll > lines.saturating_mul(4) {
