@@ -318,7 +318,7 @@ fn readable(list: Vec<Readiness>) -> Vec<Endpoint> {
 fn had_member(purpose: &Purpose) -> bool {
     match purpose {
         Purpose::Return { memory, .. } | Purpose::Settle { memory, .. } => memory.member_before.is_some(),
-        Purpose::Before { .. } | Purpose::Check | Purpose::Between(_) => false,
+        Purpose::Before { .. } | Purpose::Check | Purpose::Between { .. } => false,
     }
 }
 
