@@ -5,6 +5,7 @@
 #[path = "support/steps.rs"]
 mod steps;
 #[path = "pty/terminal.rs"]
+#[expect(dead_code, reason = "another test looks at the bytes")]
 mod terminal;
 
 use steps::STEPS;

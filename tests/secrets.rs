@@ -1,100 +1,177 @@
-//! Nothing that gives access is ever written where people look: every secret of a simulated cluster and of an object
-//! store is looked for in everything that a reboot with backup and copy leaves behind.
+//! Nothing that gives access is ever written where people look: every secret around a simulated cluster is looked for in everything
+//! that a reboot with backup and copy, a power cycle, failures and a recorded session of the console leave behind and say.
 
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "secrets/planted.rs"]
+mod planted;
+#[path = "stores/proxy.rs"]
+#[expect(dead_code, reason = "shared with the tests of the stores, which need more of it")]
+mod proxy;
+#[path = "power/redfish.rs"]
+#[expect(dead_code, reason = "shared with the tests of power, which need more of it")]
+mod redfish;
 #[path = "support/served.rs"]
+#[expect(dead_code, reason = "the binary is begun with more around it here")]
 mod served;
 #[path = "stores/server.rs"]
 #[expect(dead_code, reason = "shared with the tests of the stores, which need more of it")]
 mod server;
+#[path = "pty/terminal.rs"]
+#[expect(dead_code, reason = "shared with the tests of the terminal, which need more of it")]
+mod terminal;
 
-use served::Served;
-use server::{BUCKET, KEY_ID, SECRET, serve};
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use planted::{PASSPHRASE, Site, WRONG_KEY, files};
+use std::process::{Child, Output, Stdio};
+use terminal::Terminal;
 
-const TOKEN: &str = "planted-session-token";
+/// What was said, and where.
+type Said = Vec<(String, Vec<u8>)>;
 
-fn run(served: &Served, store: &str, secret: &str, arguments: &[&str]) -> Output {
-    served
-        .command()
-        .args(["--log-level", "trace"])
-        .args(arguments)
-        .env("AWS_ACCESS_KEY_ID", KEY_ID)
-        .env("AWS_SECRET_ACCESS_KEY", secret)
-        .env("AWS_SESSION_TOKEN", TOKEN)
-        .env("AWS_ENDPOINT_URL", store)
-        .output()
-        .expect("pitstop runs")
+fn begin(site: &Site, arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    begin_with(site, ["kubeconfig", "config.toml"], arguments, environment)
 }
 
-fn files(dir: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
-    let paths = entries.map(|entry| entry.expect("entry").path());
-    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+fn begin_with(site: &Site, files: [&str; 2], arguments: &[&str], environment: &[(&str, &str)]) -> Child {
+    let mut command = site.command(files);
+    command.args(arguments).envs(environment.iter().copied());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("pitstop runs")
 }
 
-/// Every line of key material under a directory, and the values of a kubeconfig that give access.
-fn secrets(sim: &Path) -> Vec<String> {
-    let mut found = vec![SECRET.to_owned(), TOKEN.to_owned(), "wrong-and-secret".to_owned()];
-    for path in files(sim) {
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let mut is_private = false;
-        for line in text.lines() {
-            is_private =
-                (is_private || line.contains("PRIVATE KEY-----") || line.contains("BEGIN CERTIFICATE"))
-                    && !line.contains("-----END");
-            if is_private && !line.starts_with("-----") {
-                found.push(line.trim().to_owned());
-            }
-            for key in ["client-key-data:", "client-certificate-data:", "token:", "password:"] {
-                found.extend(line.trim().strip_prefix(key).map(|value| value.trim().to_owned()));
-            }
-        }
+fn say(said: &mut Said, what: &str, output: Output) -> String {
+    let bytes = [output.stdout, output.stderr].concat();
+    let words = String::from_utf8_lossy(&bytes).into_owned();
+    said.push((what.to_owned(), bytes));
+    words
+}
+
+fn run(site: &Site, said: &mut Said, arguments: &[&str], code: i32) -> String {
+    let output = begin(site, arguments, &[]).wait_with_output().expect("it ends");
+    let found = output.status.code();
+    let words = say(said, &arguments.join(" "), output);
+    assert_eq!(found, Some(code), "{arguments:?}: {words}");
+    words
+}
+
+fn terminal(site: &Site, arguments: &[&str]) -> Terminal {
+    let sim = site.served.sim();
+    let [kubeconfig, config] = ["kubeconfig", "config.toml"].map(|name| sim.join(name).display().to_string());
+    let common = ["--kubeconfig", &kubeconfig, "--config", &config, "--log-level", "trace"];
+    let arguments = [&common[..], arguments].concat();
+    Terminal::start_with(site.served.home(), 140, 45, &arguments, site.environment())
+}
+
+/// A reboot with all that belongs to it; the key of SSH asks for its passphrase.
+fn reboot(site: &Site, said: &mut Said) {
+    let mut terminal = terminal(site, &["run", "reboot", "cp-2", "--yes"]);
+    terminal.see("passphrase of the key");
+    terminal.keys(&format!("{PASSPHRASE}\r"));
+    let code = terminal.end();
+    let words = String::from_utf8_lossy(&terminal.bytes()).into_owned();
+    said.push(("the terminal of a reboot".to_owned(), terminal.bytes()));
+    assert_eq!(code, 0, "{words}");
+    for part in
+        ["verified snapshot", "ConfigMap kubeadm-config", "sealed for 1 reader", "read back and equal"]
+    {
+        assert!(words.contains(part), "{part}: {words}");
     }
-    found.retain(|secret| secret.len() >= 12);
-    found
+}
+
+/// The console: a passphrase in its masked field, a management controller asked, and all of it recorded.
+fn console(site: &Site, said: &mut Said) {
+    let mut terminal = terminal(site, &[]);
+    terminal.see("can lose 1");
+    terminal.keys("b");
+    terminal.see("a answers");
+    terminal.keys("a");
+    terminal.see("An SSH key needs its passphrase");
+    terminal.keys(PASSPHRASE);
+    terminal.see_armed("Enter opens the key");
+    terminal.keys("\r");
+    terminal.gone("An SSH key needs its passphrase");
+    terminal.keys(":power worker-1\r");
+    terminal.see("the power of worker-1");
+    terminal.keys("w");
+    terminal.see("play them with: pitstop replay");
+    terminal.keys("q");
+    assert_eq!(terminal.end(), 0);
+    said.push(("the terminal of the console".to_owned(), terminal.bytes()));
+}
+
+/// What does not work says so without what it was tried with.
+fn failures(site: &Site, said: &mut Said) {
+    let begun = [
+        (
+            "a wrong key",
+            begin(site, &["snapshot"], &[("AWS_SECRET_ACCESS_KEY", WRONG_KEY)]),
+            "refused the credentials",
+        ),
+        (
+            "Google",
+            begin(site, &["snapshot", "--to", "gs://backups/etcd"], &[]),
+            "could not copy gs://backups/etcd",
+        ),
+        (
+            "Azure",
+            begin(site, &["snapshot", "--to", "az://backups/etcd"], &[]),
+            "could not copy az://backups/etcd",
+        ),
+        ("a broken plugin", begin_with(site, ["kubeconfig-broken", "config.toml"], &["check"], &[]), ""),
+        (
+            "a secret key as a reader",
+            begin_with(site, ["kubeconfig", "config-mistaken.toml"], &["snapshot"], &[]),
+            "this is a secret key of age",
+        ),
+    ];
+    for (what, child, expected) in begun {
+        let output = child.wait_with_output().expect("it ends");
+        let code = output.status.code();
+        let words = say(said, what, output);
+        assert!(code == Some(1) && words.contains(expected), "{what}: {code:?} {words}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_gives_access_is_never_written() {
-    let served = Served::start("default");
-    let home = served.home();
-    let store = serve(&home.join("s3")).await;
-    let to = format!("s3://{BUCKET}/etcd");
-    let config = served.sim().join("config.toml");
-    let text = std::fs::read_to_string(&config).expect("configuration");
-    let table = "[cluster.pitstop-sim.snapshot]\n";
-    assert!(text.contains(table), "{text}");
-    let text = text.replace(table, &format!("{table}upload = \"{to}\"\n"));
-    std::fs::write(&config, text).expect("written");
-
-    let mut said = Vec::new();
-    let good = run(&served, &store, SECRET, &["snapshot"]);
-    assert_eq!(good.status.code(), Some(0), "{good:?}");
-    let reboot = run(&served, &store, SECRET, &["run", "reboot", "cp-2", "--yes", "-o", "json"]);
-    assert_eq!(reboot.status.code(), Some(0), "{reboot:?}");
-    let refused = run(&served, &store, "wrong-and-secret", &["snapshot"]);
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let words = String::from_utf8_lossy(&[&refused.stdout[..], &refused.stderr].concat()).into_owned();
-    assert!(words.contains("the store refused the credentials"), "{words}");
-    let shown = run(&served, &store, SECRET, &["runs", "show", "-o", "json"]);
-    for output in [good, reboot, refused, shown] {
-        said.push(("output".to_owned(), [output.stdout, output.stderr].concat()));
+    let site = Site::new().await;
+    let mut said = Said::new();
+    reboot(&site, &mut said);
+    run(&site, &mut said, &["snapshot", "-o", "json"], 0);
+    run(&site, &mut said, &["run", "power-cycle", "worker-1", "--yes"], 0);
+    assert_eq!(site.bmc.resets(), ["ForceRestart"]);
+    failures(&site, &mut said);
+    console(&site, &mut said);
+    for arguments in [
+        &["runs", "list"][..],
+        &["runs", "show", "-o", "json"],
+        &["runs", "report"],
+        &["runs", "report", "-o", "json"],
+        &["info"],
+        &["plan", "restore"],
+    ] {
+        run(&site, &mut said, arguments, 0);
     }
-    for path in files(&home.join("state")) {
-        // the archive is what holds the keys, and nobody but its owner may read it
-        if path.extension().is_none_or(|extension| extension != "tar") {
-            said.push((path.display().to_string(), std::fs::read(&path).expect("read")));
-        }
+    for body in site.posted.lock().expect("lock").iter() {
+        said.push(("a notice".to_owned(), body.clone().into_bytes()));
     }
-    assert!(said.iter().any(|(place, _)| place.contains(".log")), "there is a log");
-    let secrets = secrets(&served.sim());
-    assert!(secrets.len() > 10, "{} secrets were planted", secrets.len());
+    let places = [
+        site.served.home().join("state"),
+        site.served.sim().join("snapshots"),
+        site.served.home().join("s3"),
+    ];
+    for path in places.iter().flat_map(|place| files(place)) {
+        said.push((path.display().to_string(), std::fs::read(&path).expect("read")));
+    }
+    let kinds = [".log", "/runs/", "recordings", ".db.age", ".tar.age", ".tar.age.json", "a notice"];
+    for kind in kinds {
+        assert!(
+            said.iter().any(|(place, _)| place.contains(kind)),
+            "nothing of {kind}: {:?}",
+            said.iter().map(|(place, _)| place).collect::<Vec<_>>()
+        );
+    }
+    assert!(site.secrets() > 40, "{} secrets were planted", site.secrets());
     for (place, bytes) in &said {
-        let text = String::from_utf8_lossy(bytes);
-        let leaked = secrets.iter().find(|secret| text.contains(secret.as_str()));
-        assert!(leaked.is_none(), "{place} holds {leaked:?}");
+        assert!(site.leak(bytes).is_none(), "{place} holds {:?}", site.leak(bytes));
     }
 }

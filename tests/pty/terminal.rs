@@ -13,6 +13,8 @@ const LIMIT: Duration = Duration::from_mins(2);
 /// What the terminal shows, kept up to date by its reader.
 struct Shown {
     parser: Mutex<vt100::Parser>,
+    /// Every byte that came.
+    bytes: Mutex<Vec<u8>>,
     changed: Condvar,
 }
 
@@ -32,11 +34,25 @@ fn size(columns: u16, lines: u16) -> PtySize {
 impl Terminal {
     /// Starts the program with arguments; its state and home are in `home`.
     pub fn start(home: &Path, columns: u16, lines: u16, arguments: &[&str]) -> Self {
+        Self::start_with(home, columns, lines, arguments, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_with(
+        home: &Path,
+        columns: u16,
+        lines: u16,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Self {
         let pair = native_pty_system().openpty(size(columns, lines)).expect("a pty");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_pitstop"));
         command.args(arguments);
         command.env_clear();
         for (name, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("PATH", "/usr/bin:/bin")] {
+            command.env(name, value);
+        }
+        for (name, value) in environment {
             command.env(name, value);
         }
         command.env("HOME", home);
@@ -46,6 +62,7 @@ impl Terminal {
         drop(pair.slave);
         let shown = Arc::new(Shown {
             parser: Mutex::new(vt100::Parser::new(lines, columns, 0)),
+            bytes: Mutex::default(),
             changed: Condvar::new(),
         });
         let reader = pair.master.try_clone_reader().expect("a reader");
@@ -60,6 +77,11 @@ impl Terminal {
     /// Presses keys.
     pub fn keys(&mut self, text: &str) {
         self.keys.write_all(text.as_bytes()).and_then(|()| self.keys.flush()).expect("the program listens");
+    }
+
+    /// Everything that the program has written so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.shown.bytes.lock().expect("the bytes").clone()
     }
 
     /// Whether the program has the alternate screen.
@@ -122,6 +144,8 @@ impl Drop for Terminal {
     }
 }
 
+/// What the program writes before a frame; a command that writes lines never does.
+const FRAME: &[u8] = b"\x1b[?2026";
 /// What the program writes after each frame: a frame is shown as a whole.
 const FRAME_END: &[u8] = b"\x1b[?2026l";
 
@@ -129,9 +153,11 @@ const FRAME_END: &[u8] = b"\x1b[?2026l";
 fn follow(mut from: Box<dyn Read + Send>, shown: &Shown) {
     let (mut buffer, mut waiting) = ([0; 8192], Vec::new());
     while let Ok(count @ 1..) = from.read(&mut buffer) {
+        shown.bytes.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..count]);
         waiting.extend_from_slice(&buffer[..count]);
         let end = waiting.windows(FRAME_END.len()).rposition(|bytes| bytes == FRAME_END);
-        if let Some(end) = end {
+        let is_text = !waiting.windows(FRAME.len()).any(|bytes| bytes == FRAME);
+        if let Some(end) = end.or(is_text.then_some(waiting.len())) {
             show(shown, &waiting[..end]);
             waiting.drain(..end);
         }
