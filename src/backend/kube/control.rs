@@ -114,3 +114,7 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "control_tests.rs"]
+mod tests;
