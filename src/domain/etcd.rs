@@ -256,6 +256,12 @@ impl EtcdView {
         })
     }
 
+    /// Whether a member leads: by the majority's word, and by its own where not all members are known.
+    pub fn is_led_by(&self, member: &MemberRow) -> bool {
+        let by_itself = self.unseen.is_some() && member.is_leader();
+        by_itself || self.leader().is_some_and(|leader| leader.id == member.id)
+    }
+
     /// What is wrong, or worth a look, beyond single members: each in words.
     pub fn concerns(&self) -> Vec<String> {
         let mut concerns: Vec<String> = self.disagreement.iter().cloned().collect();

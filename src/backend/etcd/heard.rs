@@ -64,8 +64,8 @@ impl Memory {
             members,
             disagreement: (!words.is_empty()).then(|| words.join("; ")),
             unseen: Some(format!(
-                "only the health ports are read, because there is no certificate ({why}): whether these are all members, \
-                 their terms and hashes are not known"
+                "only the health ports are read: whether these are all members, their terms and hashes are not known, \
+                 because there is no certificate ({why})"
             )),
             tried,
             ..EtcdView::default()

@@ -62,12 +62,17 @@ impl Etcd {
             return Err(Error::new(FailureKind::NotFound, "find etcd members", "", why)
                 .hint("name the members in etcd.endpoints if they are not on control-plane nodes"));
         }
-        if slots.iter().any(|slot| !slot.is_plain())
+        // what is open already needs no certificate any more
+        let is_closed = |slot: &Arc<Slot>| slot.link.try_lock().is_ok_and(|link| link.is_none());
+        if slots.iter().all(is_closed)
+            && slots.iter().any(|slot| !slot.is_plain())
             && let Err(error) = self.tls().await
         {
             return match error.kind {
                 // its own files are wrong: that is to be put right, not to be gone around
                 _ if self.inner.options.files().is_some() => Err(error),
+                // no host answers: none would tell its health either
+                _ if error.code.is_none() && routes == [Route::Ssh] => Err(error),
                 _ => self.look_at_health(&error).await,
             };
         }

@@ -159,11 +159,8 @@ fn term<'a>(look: &Look, tone: Tone, status: Option<&MemberStatus>) -> Line<'a> 
 }
 
 fn role<'a>(look: &Look, model: &Model, row: &MemberRow) -> Span<'a> {
-    let cluster = cluster(model, row);
-    let leader = cluster.and_then(EtcdView::leader);
-    // without the whole list there is no majority, and its own word is all there is
-    let says_so = cluster.is_some_and(|cluster| cluster.unseen.is_some()) && row.is_leader();
-    match (says_so || leader.is_some_and(|leader| leader.id == row.id), row.learner) {
+    let leads = cluster(model, row).is_some_and(|cluster| cluster.is_led_by(row));
+    match (leads, row.learner) {
         (true, _) => look.say(Tone::Accent, "leader"),
         (_, true) => look.say(Tone::Warn, "learner"),
         _ => look.say(Tone::Muted, "voter"),

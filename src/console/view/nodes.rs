@@ -132,7 +132,7 @@ fn etcd<'a>(look: &Look, model: &Model, row: &NodeRow) -> Span<'a> {
     let members = || view.clusters().filter_map(|cluster| Some((cluster, cluster.on_node(&row.name)?)));
     let ill = members().find(|(_, member)| !member.health.is_healthy());
     let Some((cluster, member)) = ill.or_else(|| members().next()) else { return Span::raw("") };
-    let leads = cluster.leader().is_some_and(|leader| leader.id == member.id);
+    let leads = cluster.is_led_by(member);
     if !member.health.is_healthy() {
         return words::member(look, member).span(look);
     }
