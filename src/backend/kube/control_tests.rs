@@ -104,12 +104,13 @@ fn server(urls: &'static str) -> impl Fn(&str, u8) -> Value {
     }
 }
 
-#[test]
-fn each_distribution_is_recognised_by_its_objects() {
+/// A name, what is seen of nodes and pods, and what is found: who, port, nodes, members elsewhere, pods to forward to, health
+/// port, CA.
+type Row = (&'static str, Vec<NodeRow>, Value, &'static str);
+
+fn distributions() -> [Row; 8] {
     let etcd = [("node-role.kubernetes.io/etcd", "true")];
-    // what is seen; then: who, port, nodes, members elsewhere, pods to forward to, health port, CA
-    type Row = (&'static str, Vec<NodeRow>, Value, &'static str);
-    let rows: [Row; 8] = [
+    [
         (
             "kubeadm",
             masters("v1.34.2", &[]),
@@ -153,8 +154,12 @@ fn each_distribution_is_recognised_by_its_objects() {
             "External 2379 0 3 0 None /etc/ssl/etcd/ssl/ca.pem",
         ),
         ("k0s", masters("v1.32.1+k0s", &[]), json!([]), "K0s 2379 3 0 0 None /var/lib/k0s/pki/etcd/ca.crt"),
-    ];
-    for (name, nodes, items, expected) in rows {
+    ]
+}
+
+#[test]
+fn each_distribution_is_recognised_by_its_objects() {
+    for (name, nodes, items, expected) in distributions() {
         let Discovery::Found(place) = discover(&nodes, &pods(items)) else { panic!("{name} is not found") };
         let Place { distribution, port, nodes, external, pods, health_port, certs, .. } = place;
         let found = format!(
