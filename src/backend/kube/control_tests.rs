@@ -191,7 +191,9 @@ fn kops_has_a_second_cluster_on_its_own_port() {
 fn what_has_no_etcd_says_why() {
     let with = |version: &str, labels: &[(&str, &str)], os: &str| {
         let mut nodes = masters(version, labels);
-        nodes.iter_mut().for_each(|row| os.clone_into(&mut row.os_image));
+        for row in &mut nodes {
+            os.clone_into(&mut row.os_image);
+        }
         match discover(&nodes, &[]) {
             Discovery::NotAvailable { why, hint } => format!("{why} ({hint})"),
             other => panic!("{version}: {other:?}"),
@@ -202,7 +204,9 @@ fn what_has_no_etcd_says_why() {
     assert!(with("v1.33.1+k3s1", &[], "Ubuntu 24.04").starts_with("k3s keeps its state in SQLite"));
     let managed = |version: &str, label: (&str, &str)| {
         let mut nodes = masters(version, &[label]);
-        nodes.iter_mut().for_each(|row| row.roles = vec!["worker".to_owned()]);
+        for row in &mut nodes {
+            row.roles = vec!["worker".to_owned()];
+        }
         match discover(&nodes, &[]) {
             Discovery::NotAvailable { why, .. } => why,
             other => panic!("{version}: {other:?}"),
