@@ -218,7 +218,7 @@ mod tests {
         let mut writer = Writer::new(full(), Box::new(Whole::default()));
         let mut failed = None;
         for _ in 0..4 * WAITING {
-            failed = writer.write(&[1; BLOCK]).await.err();
+            failed = writer.write(&vec![1; BLOCK]).await.err();
             if failed.is_some() {
                 break;
             }

@@ -30,12 +30,12 @@ pub(super) struct PutOff {
 impl PutOff {
     /// A turn is put off; its run tells why.
     pub(super) fn note(&mut self, step: usize, child: &Child) {
-        let steps = child.view.iter().flat_map(|view| &view.steps).filter(|step| !step.is_undo);
+        let mut steps = child.view.iter().flat_map(|view| &view.steps).filter(|step| !step.is_undo);
         // a forecast of a block is a warning, and the run waits at the next step
         let is_odd = |step: &&StepView| {
             matches!(step.state, StepState::Ended(Outcome::Failed(_) | Outcome::Warned(_), _))
         };
-        let last = steps.filter(is_odd).last().map(|step| step.step.kind);
+        let last = steps.rfind(is_odd).map(|step| step.step.kind);
         if last.is_some_and(|kind| !matches!(kind, StepKind::Predict | StepKind::Drain)) {
             self.others.insert(step);
         } else {
