@@ -106,7 +106,7 @@ impl NodeRow {
         self.roles.iter().any(|role| role == "control-plane" || role == "master")
     }
 
-    /// Whether it hosts etcd by its role label (k3s, RKE2) — a control-plane node may host it without the label.
+    /// Whether it hosts etcd by its role label or its condition `EtcdIsVoter` (k3s, RKE2) — a control-plane node may host it without the label.
     pub fn is_labelled_etcd(&self) -> bool {
         self.roles.iter().any(|role| role == "etcd")
     }

@@ -98,7 +98,7 @@ impl Wire for NodeWire {
         let ready = status.conditions.iter().find(|condition| condition.kind == "Ready");
         let internal = status.addresses.iter().find(|address| address.kind == "InternalIP");
         Some(NodeRow {
-            roles: roles(&metadata.labels),
+            roles: roles(&metadata.labels, &status.conditions),
             readiness: readiness(ready),
             ready_since: ready.and_then(|condition| condition.last_transition_time),
             heartbeat: ready.and_then(|condition| condition.last_heartbeat_time),
@@ -106,7 +106,13 @@ impl Wire for NodeWire {
             cordon,
             pressure: pressure(&status.conditions),
             address: internal.map(|address| tidy(address.address.clone())),
-            addresses: tidy_all(status.addresses.into_iter().map(|address| address.address)),
+            addresses: tidy_all(
+                status
+                    .addresses
+                    .into_iter()
+                    .map(|address| address.address)
+                    .chain(etcd_address(&metadata.annotations)),
+            ),
             created: metadata.creation_timestamp,
             booted: None,
             pod_capacity: status
@@ -181,11 +187,21 @@ impl Taint {
     }
 }
 
-fn roles(labels: &BTreeMap<String, String>) -> Vec<String> {
+/// By labels; a node of k3s and RKE2 whose label was taken away still says by a condition that it hosts a member, a voter or
+/// a learner.
+fn roles(labels: &BTreeMap<String, String>, conditions: &[Condition]) -> Vec<String> {
     let named = labels.keys().filter_map(|key| key.strip_prefix("node-role.kubernetes.io/"));
     let legacy = labels.get("kubernetes.io/role").map(String::as_str);
-    let roles: BTreeSet<&str> = named.chain(legacy).filter(|role| !role.is_empty()).collect();
+    let hosts_etcd = conditions.iter().any(|condition| condition.kind == "EtcdIsVoter").then_some("etcd");
+    let roles = named.chain(legacy).chain(hosts_etcd).filter(|role| !role.is_empty());
+    let roles: BTreeSet<&str> = roles.collect();
     tidy_all(roles.into_iter().map(str::to_owned))
+}
+
+/// The address that k3s and RKE2 let a node's etcd member advertise.
+fn etcd_address(annotations: &BTreeMap<String, String>) -> Option<String> {
+    let keys = ["etcd.k3s.cattle.io/node-address", "etcd.rke2.cattle.io/node-address"];
+    keys.into_iter().find_map(|key| annotations.get(key)).cloned()
 }
 
 fn readiness(ready: Option<&Condition>) -> Readiness {
@@ -211,6 +227,17 @@ mod tests {
 
     fn row(node: serde_json::Value) -> NodeRow {
         serde_json::from_value::<NodeWire>(node).unwrap().row().unwrap()
+    }
+
+    #[test]
+    fn a_host_of_etcd_is_known_by_its_condition_and_its_members_address_by_an_annotation() {
+        let node = row(json!({
+            "metadata": {"name": "s-1", "annotations": {"etcd.k3s.cattle.io/node-address": "203.0.113.7"}},
+            "status": {"conditions": [{"type": "EtcdIsVoter", "status": "False"}],
+                       "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}
+        }));
+        assert!(node.is_labelled_etcd(), "a learner is a member too");
+        assert!(node.answers_to("203.0.113.7") && node.answers_to("10.0.0.1"));
     }
 
     #[test]
