@@ -11,6 +11,7 @@ use super::{Cluster, lease};
 use crate::backend::error::Error;
 use crate::domain::actor::Actor;
 use crate::domain::time::Stamp;
+use futures::FutureExt as _;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -89,11 +90,11 @@ impl Cluster {
         };
         let of = |group: &str| groups.get(group).cloned();
         let (plans, jobs, machines, maintenances, leases) = futures::join!(
-            self.plans(of("upgrade.cattle.io")),
-            self.upgrade_jobs(of("upgrade.cattle.io")),
-            self.machines(of("cluster.x-k8s.io")),
-            self.maintenances(of("nodemaintenance.medik8s.io")),
-            self.maintenance_leases(now),
+            self.plans(of("upgrade.cattle.io")).boxed(),
+            self.upgrade_jobs(of("upgrade.cattle.io")).boxed(),
+            self.machines(of("cluster.x-k8s.io")).boxed(),
+            self.maintenances(of("nodemaintenance.medik8s.io")).boxed(),
+            self.maintenance_leases(now).boxed(),
         );
         vec![plans, jobs, machines, maintenances, leases]
     }

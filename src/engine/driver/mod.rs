@@ -144,12 +144,12 @@ impl Beginning {
         let mut driver = Driver::new(shared, orders, is_automatic, cancel);
         if let Some(report) = trouble {
             let end = driver.cannot_begin(report).await;
-            return driver.finish(end).await;
+            return driver.finish(end).boxed().await;
         }
         driver.find().await;
         driver.measure(&Baselines::new()).await;
-        let end = driver.steps().await;
-        driver.finish(end).await;
+        let end = driver.steps().boxed().await;
+        driver.finish(end).boxed().await;
     }
 }
 
@@ -250,19 +250,19 @@ impl Driver {
                     index += 1;
                     continue;
                 }
-                Decision::Abort => return self.abort().await,
+                Decision::Abort => return self.abort().boxed().await,
                 Decision::Leave | Decision::Interrupt => return RunState::Interrupted,
             }
-            match self.attempt(index).await {
+            match self.attempt(index).boxed().await {
                 Attempt::Interrupted => return RunState::Interrupted,
-                Attempt::Aborted | Attempt::Ended(Outcome::Aborted) => return self.abort().await,
+                Attempt::Aborted | Attempt::Ended(Outcome::Aborted) => return self.abort().boxed().await,
                 Attempt::Ended(Outcome::Failed(_)) => match self.after_failure(index).await {
                     Decision::Go => is_decided = true,
                     Decision::LeaveOut => {
                         self.pass_over(index, LEFT_OUT.to_owned()).await;
                         index += 1;
                     }
-                    Decision::Abort => return self.abort().await,
+                    Decision::Abort => return self.abort().boxed().await,
                     Decision::Leave => return RunState::Failed,
                     Decision::Interrupt => return RunState::Interrupted,
                 },
@@ -288,7 +288,7 @@ impl Driver {
         match self.turns().await {
             Turned::Over(false) => Ok(RunState::Done),
             Turned::Over(true) => Ok(RunState::Failed),
-            Turned::Aborted => Err(self.abort().await),
+            Turned::Aborted => Err(self.abort().boxed().await),
             Turned::Failed => Err(RunState::Failed),
             Turned::Interrupted => Err(RunState::Interrupted),
         }

@@ -249,26 +249,26 @@ impl Scene {
     ) -> Self {
         let cluster = &backends.cluster;
         let settings = &backends.settings;
-        let (rows, beats) = nodes(cluster).await;
+        let (rows, beats) = nodes(cluster).boxed().await;
         let target =
             rows.as_ref().ok().and_then(|rows| rows.iter().find(|row| Some(&row.name) == node).cloned());
         if let Ok(rows) = &rows {
-            crate::engine::locate(backends, rows).await;
+            crate::engine::locate(backends, rows).boxed().await;
         }
         let has_masters = rows.as_ref().map_or(true, |rows| rows.iter().any(NodeRow::is_control_plane));
         let wants = Wants::of(&purpose);
         // stamps are as old as the reading of the nodes, which came first
         let clock = cluster.server_time().await.unwrap_or_else(|_| now());
         let ((pods, api, lease), world, (etcd, host, readiness, rights)) = futures::join!(
-            common(backends),
-            World::read(cluster, clock, wants.world),
-            special(backends, target.as_ref(), has_masters, &wants),
+            common(backends).boxed(),
+            World::read(cluster, clock, wants.world).boxed(),
+            special(backends, target.as_ref(), has_masters, &wants).boxed(),
         );
         let may_host = backends.etcd.as_ref().zip(node).is_some_and(|(etcd, node)| etcd.may_host(node));
         let is_known = was_master || had_member(&purpose) || may_host;
         let is_master = is_known || is_master(target.as_ref(), node, etcd.as_ref());
         // after the samples, so that a member has been matched to its node
-        let quorum_read = quorum_read(backends, node, wants.quorum_read && is_master).await;
+        let quorum_read = quorum_read(backends, node, wants.quorum_read && is_master).boxed().await;
         let at = now();
         let (listed, endpoints) = api;
         Self {

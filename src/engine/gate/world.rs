@@ -7,6 +7,7 @@ use crate::domain::etcd::scheduled::ScheduledBackup;
 use crate::domain::ids::NodeName;
 use crate::domain::report::Report;
 use crate::domain::time::Stamp;
+use futures::FutureExt as _;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -41,15 +42,21 @@ impl World {
     pub(super) async fn read(cluster: &Cluster, clock: Stamp, wishes: Wishes) -> Self {
         let since = Stamp(clock.0 - i64::try_from(FLAP_SPAN.as_millis()).unwrap_or(0));
         let ((leaders, dns, daemons), (actors, backups), budgets, flaps) = futures::join!(
-            async { futures::join!(cluster.leaders(), cluster.dns_endpoints(), cluster.daemons()) },
+            async {
+                futures::join!(
+                    cluster.leaders().boxed(),
+                    cluster.dns_endpoints().boxed(),
+                    cluster.daemons().boxed()
+                )
+            },
             async {
                 if !wishes.actors {
                     return (Vec::new(), Ok(Vec::new()));
                 }
-                futures::join!(cluster.others(clock), cluster.etcd_backups())
+                futures::join!(cluster.others(clock).boxed(), cluster.etcd_backups().boxed())
             },
-            async { if wishes.budgets { Some(cluster.budgets().await) } else { None } },
-            cluster.times_not_ready(since),
+            async { if wishes.budgets { Some(cluster.budgets().boxed().await) } else { None } },
+            cluster.times_not_ready(since).boxed(),
         );
         let mut actors: Vec<Result<Vec<Actor>, Report>> =
             actors.into_iter().map(|sighting| sighting.map_err(Report::from)).collect();

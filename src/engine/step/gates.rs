@@ -233,7 +233,7 @@ pub(super) async fn still_open(job: &Job) -> Result<(), Report> {
         None => "were not read".to_owned(),
     };
     job.note(format!("the gates {words}: reading them once more")).await;
-    recheck(job).await.map(|_| ())
+    Box::pin(recheck(job)).await.map(|_| ())
 }
 
 /// The gates of the return, until they passed twice in a row with a pause between.
@@ -288,15 +288,19 @@ pub(super) async fn verify(job: &Job) -> Ending {
             tokio::time::sleep(rest).await;
         } else {
             (passed_since, steady) = (None, None);
-            let items = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
-            let text = format!("{} not passed yet", count(closed.len(), "gate"));
-            job.progress(Progress { text, items, ..Progress::default() });
+            show_closed(job, &closed);
             if let Some(stop) = lost_data(&gates) {
                 return Err(stop);
             }
             tokio::time::sleep(poll).await;
         }
     }
+}
+
+fn show_closed(job: &Job, closed: &[&Gate]) {
+    let items = closed.iter().map(|gate| format!("{}: {}", gate.name, gate.evidence)).collect();
+    let text = format!("{} not passed yet", count(closed.len(), "gate"));
+    job.progress(Progress { text, items, ..Progress::default() });
 }
 
 /// A node that comes and goes may look well twice: it has to be Ready for three times the pause between two readings, and
